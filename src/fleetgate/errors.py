@@ -1,0 +1,140 @@
+"""The one exception tree. A leaf exists only where something handles it by kind, or where AWS names it.
+
+    FleetgateError
+      Refused                         somebody asked for something that cannot be; the message says what to do next
+        InvalidRequest 400            the request does not fit its operation
+          MalformedPolicy, CertificateInvalid, RegistrationCodeInvalid, RegistrationFailed
+          InvalidParameters, InvalidOwnershipToken, InvalidSigningRequest      (the provisioning topics)
+        Unauthenticated 403           nobody known is asking
+        AccessDenied 403              somebody known may not
+        NotFound 404
+        CertificateState 406          the certificate's status does not allow it
+        AlreadyExists 409, DeleteConflict 409, VersionConflict 409, VersionsLimitExceeded 409,
+        ConflictingUpdate 409, CertificateConflict 409
+        LimitExceeded 410
+        Throttled 429
+      Unavailable 503                 the installation itself cannot, for now
+
+Each leaf carries AWS's code. REST takes the status from the service model by that code; `status` serves the doors that
+have no model ($aws/... answers). Anything that is not a FleetgateError is a bug: logged whole, answered as internal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+
+class FleetgateError(Exception):
+    """*message* is for the person who asked: what is wrong and what to do next. *members* go beside it on the wire."""
+
+    code: ClassVar[str] = "InternalFailureException"
+    status: ClassVar[int] = 500
+
+    def __init__(self, message: str, **members: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.members = members
+
+
+class Refused(FleetgateError):
+    """The request is at fault, not the installation."""
+
+
+class InvalidRequest(Refused):
+    code, status = "InvalidRequestException", 400
+
+
+class MalformedPolicy(InvalidRequest):
+    code = "MalformedPolicyException"
+
+
+class CertificateInvalid(InvalidRequest):
+    code = "CertificateValidationException"
+
+
+class RegistrationCodeInvalid(InvalidRequest):
+    code = "RegistrationCodeValidationException"
+
+
+class RegistrationFailed(InvalidRequest):
+    code = "ResourceRegistrationFailureException"
+
+
+class InvalidParameters(InvalidRequest):
+    """A template cannot be rendered from what the device sent."""
+
+    code = "InvalidParameters"
+
+
+class InvalidOwnershipToken(InvalidRequest):
+    """Missing, wrong, expired, used, or somebody else's: the message does not tell which of the last four."""
+
+    code = "InvalidCertificateOwnershipToken"
+
+
+class InvalidSigningRequest(InvalidRequest):
+    code = "InvalidCertificateSigningRequest"
+
+
+class Unauthenticated(Refused):
+    """No known identity stands behind the request. *code* is chosen where it is raised (SigV4 has several)."""
+
+    code, status = "UnrecognizedClientException", 403
+
+    def __init__(self, message: str, code: str = "UnrecognizedClientException") -> None:
+        super().__init__(message)
+        self.code = code  # type: ignore[misc] # one class, AWS's several names for the same refusal
+
+
+class AccessDenied(Refused):
+    code, status = "AccessDeniedException", 403
+
+
+class NotFound(Refused):
+    code, status = "ResourceNotFoundException", 404
+
+
+class CertificateState(Refused):
+    code, status = "CertificateStateException", 406
+
+
+class AlreadyExists(Refused):
+    code, status = "ResourceAlreadyExistsException", 409
+
+
+class DeleteConflict(Refused):
+    code, status = "DeleteConflictException", 409
+
+
+class VersionConflict(Refused):
+    code, status = "VersionConflictException", 409
+
+
+class VersionsLimitExceeded(Refused):
+    code, status = "VersionsLimitExceededException", 409
+
+
+class ConflictingUpdate(Refused):
+    code, status = "ConflictingResourceUpdateException", 409
+
+
+class CertificateConflict(Refused):
+    code, status = "CertificateConflictException", 409
+
+
+class LimitExceeded(Refused):
+    code, status = "LimitExceededException", 410
+
+
+class Throttled(Refused):
+    code, status = "ThrottlingException", 429
+
+
+class Unavailable(FleetgateError):
+    code, status = "ServiceUnavailableException", 503
+
+
+def all_of(problems: Sequence[str]) -> str:
+    """One message out of every problem found, so that a user mends all at once."""
+    return problems[0] if len(problems) == 1 else "".join(f"\n- {problem}" for problem in problems)

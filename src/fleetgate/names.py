@@ -1,0 +1,126 @@
+"""Names and ids: parse, check, print. Every check is a full match; nothing is found by substring.
+
+Patterns and lengths are those of AWS's `iot` service model; ARN forms are AWS's.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from dataclasses import dataclass
+from typing import Final
+
+from fleetgate.errors import InvalidRequest
+
+_ACCOUNT = re.compile(r"[0-9]{12}")
+_REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]{1,2}")
+_FINGERPRINT = re.compile(r"[0-9a-f]{64}")
+
+# kind of name: (what a message calls it, pattern, longest)
+_NAMES: Final[dict[str, tuple[str, re.Pattern[str], int]]] = {
+    "thing": ("thing name", re.compile(r"[a-zA-Z0-9:_-]+"), 128),
+    "thing_type": ("thing type name", re.compile(r"[a-zA-Z0-9:_-]+"), 128),
+    "thing_group": ("thing group name", re.compile(r"[a-zA-Z0-9:_-]+"), 128),
+    "billing_group": ("billing group name", re.compile(r"[a-zA-Z0-9:_-]+"), 128),
+    "policy": ("policy name", re.compile(r"[\w+=,.@-]+", re.ASCII), 128),
+    "template": ("template name", re.compile(r"[0-9A-Za-z_-]+"), 36),
+    "attribute": ("attribute name", re.compile(r"[a-zA-Z0-9_.,@/:#-]+"), 128),
+    "attribute_value": ("attribute value", re.compile(r"[a-zA-Z0-9_.,@/:#=\[\]-]*"), 800),
+    "function": ("function name", re.compile(r"[a-zA-Z0-9_-]+"), 64),
+}
+
+
+def check(kind: str, name: str) -> str:
+    """*name* itself, when it is a whole and proper name of its *kind*; InvalidRequest otherwise."""
+    called, pattern, longest = _NAMES[kind]
+    if len(name) > longest:
+        raise InvalidRequest(f"The {called} is {len(name)} characters long; at most {longest} are allowed.")
+    if not pattern.fullmatch(name):
+        raise InvalidRequest(f"The {called} {name!r} does not match {pattern.pattern}.")
+    return name
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Realm:
+    """An account and a region: the key every record hangs on."""
+
+    account: str
+    region: str
+
+    def __post_init__(self) -> None:
+        if not _ACCOUNT.fullmatch(self.account):
+            raise InvalidRequest(f"An account is 12 digits, not {self.account!r}.")
+        if not _REGION.fullmatch(self.region):
+            raise InvalidRequest(f"A region looks like us-east-1, not {self.region!r}.")
+
+    def __str__(self) -> str:
+        return f"{self.account}/{self.region}"
+
+    @classmethod
+    def parse(cls, text: str) -> Realm:
+        """The inverse of `str`."""
+        account, _, region = text.partition("/")
+        return cls(account, region)
+
+    def arn(self, kind: str, name: str) -> str:
+        """`arn:aws:iot:<region>:<account>:<kind>/<name>`; kinds as AWS spells them: thing, cert, cacert, policy ..."""
+        return f"arn:aws:iot:{self.region}:{self.account}:{kind}/{name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Arn:
+    """An IoT ARN taken apart."""
+
+    realm: Realm
+    kind: str
+    name: str
+
+    def __str__(self) -> str:
+        return self.realm.arn(self.kind, self.name)
+
+    @classmethod
+    def parse(cls, text: str) -> Arn:
+        """Raises InvalidRequest unless *text* is a whole `arn:aws:iot:region:account:kind/name`."""
+        parts = text.split(":", 5)
+        if len(parts) != 6 or parts[:3] != ["arn", "aws", "iot"] or "/" not in parts[5]:
+            raise InvalidRequest(f"Not an IoT resource ARN: {text!r}.")
+        kind, _, name = parts[5].partition("/")
+        return cls(Realm(parts[4], parts[3]), kind, name)
+
+
+def fingerprint(text: str) -> str:
+    """A certificateId: 64 hex digits, lower case; a `0x` and capitals are forgiven, as the service model allows."""
+    plain = text.lower().removeprefix("0x")
+    if not _FINGERPRINT.fullmatch(plain):
+        raise InvalidRequest(f"A certificate id is 64 hexadecimal digits, not {text!r}.")
+    return plain
+
+
+def certificate_of(arn: str) -> str | None:
+    """The fingerprint in a certificate ARN, or None when *arn* names something else."""
+    try:
+        parsed = Arn.parse(arn)
+    except InvalidRequest:
+        return None
+    return parsed.name if parsed.kind == "cert" and _FINGERPRINT.fullmatch(parsed.name) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """One request: where, by whom, when, under which correlation id. Made at a door, handed down whole.
+
+    Every id that the act needs is derived from *request_id*, so the code below the doors draws no randomness and a
+    transaction that runs again (serialisation failure) makes the same rows again.
+    """
+
+    realm: Realm
+    actor: str
+    """Who asked: an access key's ARN, `cert/<fingerprint>`, or `system`."""
+    now: int
+    """Milliseconds UTC."""
+    request_id: str
+    """A random UUID as text: the correlation id in answers, logs and the audit trail."""
+
+    def id_for(self, *words: str) -> str:
+        """A UUID for one new record, the same each time it is asked for within this act."""
+        return str(uuid.uuid5(uuid.UUID(self.request_id), "/".join(words)))
