@@ -1,0 +1,207 @@
+"""The door itself: accept, TLS handshake, and then MQTT or HTTP by port and ALPN.
+
+The inner protocol (`gateway.mqtt.Door`, or uvicorn's HTTP protocol) sees an ordinary transport that carries
+plaintext. The peer's certificate is reported, not judged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import structlog
+from cryptography import x509
+from OpenSSL import SSL
+
+from fleetgate.wire.tls import Tls, TlsFailure
+
+log = structlog.get_logger(__name__)
+
+HANDSHAKE_SECONDS = 10.0
+# A peer that does not read what it asked for may not fill the server's memory.
+MOST_UNREAD = 4 * 1024 * 1024
+
+
+class Visitor(Protocol):
+    """What an inner protocol is told of the peer."""
+
+    @property
+    def certificate(self) -> x509.Certificate | None: ...
+    @property
+    def server_name(self) -> str | None: ...
+    @property
+    def address(self) -> str: ...
+
+
+Admit = Callable[["Doorway"], asyncio.Protocol]
+
+
+class Plain(asyncio.Transport):
+    """What the inner protocol writes to: plaintext in, TLS records out."""
+
+    def __init__(self, doorway: Doorway, outer: asyncio.Transport) -> None:
+        super().__init__()
+        self._doorway, self._outer = doorway, outer
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        # uvicorn asks for `sslcontext` to know that the scheme is https.
+        return True if name == "sslcontext" else self._outer.get_extra_info(name, default)
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self._doorway.write(bytes(data))
+
+    def is_closing(self) -> bool:
+        return self._outer.is_closing()
+
+    def close(self) -> None:
+        self._doorway.close()
+
+    def abort(self) -> None:
+        self._outer.abort()
+
+    def pause_reading(self) -> None:
+        if not self._outer.is_closing():
+            self._outer.pause_reading()
+
+    def resume_reading(self) -> None:
+        if not self._outer.is_closing():
+            self._outer.resume_reading()
+
+    def is_reading(self) -> bool:
+        return self._outer.is_reading()
+
+    def get_write_buffer_size(self) -> int:
+        return self._outer.get_write_buffer_size()
+
+
+class Doorway(asyncio.Protocol):
+    """One accepted connection: TLS between the socket and the inner protocol that *admit* chooses."""
+
+    __slots__ = ("_admit", "_held", "_inner", "_leave", "_outer", "_patience", "tls")
+
+    def __init__(self, context: SSL.Context, admit: Admit, leave: Callable[[Doorway], None]) -> None:
+        self.tls = Tls(context)
+        self._admit, self._leave = admit, leave
+        self._inner: asyncio.Protocol | None = None
+        self._held = False
+
+    @property
+    def certificate(self) -> x509.Certificate | None:
+        return self.tls.peer
+
+    @property
+    def server_name(self) -> str | None:
+        return self.tls.server_name
+
+    @property
+    def address(self) -> str:
+        peer = self._outer.get_extra_info("peername")
+        return str(peer[0]) if peer else ""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._outer = transport
+        self._patience = asyncio.get_running_loop().call_later(HANDSHAKE_SECONDS, transport.abort)
+
+    def data_received(self, data: bytes) -> None:
+        self._held = True  # whatever is written meanwhile leaves in one piece
+        try:
+            plain = self.tls.receive(data)
+            if self._inner is None and self.tls.established:
+                self._enter()
+            if plain and self._inner is not None:
+                self._inner.data_received(plain)
+        except TlsFailure as failure:
+            log.debug("tls refused", reason=str(failure), address=self.address)
+            self._held = False
+            self._flush()
+            self._outer.close()
+            return
+        self._held = False
+        self._flush()
+        if self.tls.ended:
+            self.close()
+
+    def _enter(self) -> None:
+        self._patience.cancel()
+        self._inner = self._admit(self)
+        self._inner.connection_made(Plain(self, self._outer))
+
+    def write(self, data: bytes) -> None:
+        """Encrypt and send; a peer that lets more than `MOST_UNREAD` bytes wait is cut off."""
+        if not data or self._outer.is_closing():
+            return
+        try:
+            self.tls.send(data)
+        except TlsFailure:
+            self._outer.abort()
+            return
+        if not self._held:
+            self._flush()
+            if self._outer.get_write_buffer_size() > MOST_UNREAD:
+                self._outer.abort()
+
+    def _flush(self) -> None:
+        if records := self.tls.outgoing():
+            self._outer.write(records)
+
+    def close(self) -> None:
+        """Close after everything written has left, with a TLS goodbye."""
+        if not self._outer.is_closing():
+            self.tls.close()
+            self._held = False
+            self._flush()
+            self._outer.close()
+
+    def pause_writing(self) -> None:
+        if self._inner is not None:
+            self._inner.pause_writing()
+
+    def resume_writing(self) -> None:
+        if self._inner is not None:
+            self._inner.resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._patience.cancel()
+        self._leave(self)
+        if self._inner is not None:
+            self._inner.connection_lost(exc)
+
+
+class Listener:
+    """Accepts on any number of addresses; over *most* connections at once, newcomers are turned away."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._inside: set[Doorway] = set()
+        self._servers: list[asyncio.Server] = []
+
+    async def listen(self, host: str, port: int, context: SSL.Context, admit: Admit) -> int:
+        """Accept on *host*:*port* (0: any free one) and give back the port."""
+
+        def accept() -> asyncio.BaseProtocol:
+            if len(self._inside) >= self._most:
+                log.warning("connection turned away", reason="maximum_connections", most=self._most)
+                return _Turned()
+            doorway = Doorway(context, admit, self._inside.discard)
+            self._inside.add(doorway)
+            return doorway
+
+        server = await asyncio.get_running_loop().create_server(accept, host, port, backlog=4096, reuse_address=True)
+        self._servers.append(server)
+        return int(server.sockets[0].getsockname()[1])
+
+    async def close(self) -> None:
+        """Accept nobody any more and see everybody out."""
+        for server in self._servers:
+            server.close()
+        for doorway in tuple(self._inside):
+            doorway.close()
+        for server in self._servers:
+            await server.wait_closed()
+
+
+class _Turned(asyncio.Protocol):
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.close()
