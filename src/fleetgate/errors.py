@@ -14,6 +14,10 @@
         LimitExceeded 410
         Throttled 429
       Unavailable 503                 the installation itself cannot, for now
+      ConfigInvalid                   the configuration cannot be used; every problem at once
+      FunctionFailed                  a function gave no usable answer
+        FunctionUnavailable           it could not be started
+        FunctionTimedOut              it was killed at its time limit
 
 Each leaf carries AWS's code. REST takes the status from the service model by that code; `status` serves the doors that
 have no model ($aws/... answers). Anything that is not a FleetgateError is a bug: logged whole, answered as internal.
@@ -133,6 +137,26 @@ class Throttled(Refused):
 
 class Unavailable(FleetgateError):
     code, status = "ServiceUnavailableException", 503
+
+
+class ConfigInvalid(FleetgateError):
+    """Raised before anything is started; the command line prints it and exits."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__(f"The configuration cannot be used: {all_of(problems)}")
+        self.problems = tuple(problems)
+
+
+class FunctionFailed(FleetgateError):
+    """The message says how it ended: it raised, exited, died, or returned what cannot be used."""
+
+
+class FunctionUnavailable(FunctionFailed):
+    pass
+
+
+class FunctionTimedOut(FunctionFailed):
+    pass
 
 
 def all_of(problems: Sequence[str]) -> str:

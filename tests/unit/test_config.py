@@ -1,0 +1,253 @@
+"""The configuration: what may stand in the file, and what its owner is told otherwise."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fleetgate import config
+from fleetgate.config import Config, FunctionConfig, example, load, reference
+from fleetgate.errors import ConfigInvalid
+
+ROOT = Path(__file__).parents[2]
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "fleetgate.toml"
+    path.write_text(text)
+    return path
+
+
+def problems(folder: Path, text: str) -> tuple[str, ...]:
+    with pytest.raises(ConfigInvalid) as caught:
+        load(written(folder, text))
+    return caught.value.problems
+
+
+def test_no_file_is_needed() -> None:
+    assert load() == Config()
+
+
+def test_listens_on_loopback_unless_told_otherwise() -> None:
+    assert load().gateway.host == load().api.host == "127.0.0.1"
+
+
+def test_values_of_every_kind(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        """
+        [server]
+        data_dir = "/var/lib/fleetgate"
+        [gateway]
+        mqtt_port = 0
+        endpoint_names = ["iot.example", "192.0.2.7", "2001:db8::1"]
+        mqtt_rules = "standard"
+        [api]
+        clock_skew = "15m"
+        tls_certificate = "api.pem"
+        tls_key = "api.key"
+        [database]
+        url = "postgresql://fleetgate@db.example:5432/fleetgate"
+        password_file = "secrets/db"
+        [hooks]
+        time_limit = "900ms"
+        [hooks.functions.allow_list]
+        file = "hooks/allow.py"
+        handler = "decide"
+        environment = { TABLE = "devices" }
+        [hooks.functions.remote]
+        url = "https://hooks.example/ask"
+        ca_file = "ca.pem"
+        """,
+    )
+    loaded = load(path)
+    assert loaded.server.data_dir == Path("/var/lib/fleetgate")
+    assert loaded.gateway.mqtt_port == 0
+    assert loaded.gateway.endpoint_names == ("iot.example", "192.0.2.7", "2001:db8::1")
+    assert loaded.gateway.mqtt_rules == "standard"
+    assert loaded.api.clock_skew == 900_000
+    assert loaded.database.password_file == Path("secrets/db")
+    assert loaded.hooks.time_limit == 900
+    assert loaded.hooks.functions == {
+        "allow_list": FunctionConfig(file=Path("hooks/allow.py"), handler="decide", environment={"TABLE": "devices"}),
+        "remote": FunctionConfig(url="https://hooks.example/ask", ca_file=Path("ca.pem")),
+    }
+
+
+def test_overrides_win_over_the_file(tmp_path: Path) -> None:
+    path = written(tmp_path, "[gateway]\nmqtt_port = 1\nhttps_port = 2\n")
+    loaded = load(path, {"gateway.mqtt_port": 3, "log.level": "debug"})
+    assert (loaded.gateway.mqtt_port, loaded.gateway.https_port, loaded.log.level) == (3, 2, "debug")
+
+
+def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
+    told = problems(
+        tmp_path,
+        """
+        [gatway]
+        [gateway]
+        mqtt_prot = 1
+        https_port = 65536
+        [api]
+        clock_skew = 5
+        """,
+    )
+    assert told == (
+        "gatway: there is no such section; did you mean gateway?",
+        "gateway.mqtt_prot: there is no such setting; did you mean mqtt_port?",
+        "gateway.https_port: expected a number from 0 to 65535, not 65536",
+        'api.clock_skew: expected a duration such as "500ms", "5s", "10m", "1h" or "30d", not 5',
+    )
+
+
+def test_the_message_lists_the_problems(tmp_path: Path) -> None:
+    with pytest.raises(ConfigInvalid, match=r"(?s)cannot be used: \n- log\.level.*\n- log\.format"):
+        load(written(tmp_path, '[log]\nlevel = "loud"\nformat = "xml"\n'))
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("server = 1", "server: expected a section, not 1"),
+        ("[gateway]\nmqtt_port = true", "gateway.mqtt_port: expected a number from 0 to 65535, not True"),
+        ('[gateway]\nmqtt_port = "1"', "gateway.mqtt_port: expected a number from 0 to 65535, not '1'"),
+        ("[gateway]\nhost = 1", "gateway.host: expected a string, not 1"),
+        ('[gateway]\nhost = "not a host"', "gateway.host: 'not a host' is no host name and no address"),
+        ("[gateway]\nendpoint_names = []", "gateway.endpoint_names: expected a list of one or more strings, not []"),
+        ('[gateway]\nendpoint_names = ["-a"]', "gateway.endpoint_names[0]: '-a' is no host name and no address"),
+        ('[gateway]\nmqtt_rules = ["aws"]', """gateway.mqtt_rules: expected "aws" or "standard", not ['aws']"""),
+        ('[server]\ndata_dir = ""', "server.data_dir: expected a path, not ''"),
+        ('[api]\ntls_key = "k"', "api: tls_certificate and tls_key belong together; give both or neither"),
+        ("[api]\nport = 8883", "api.port: port 8883 is taken by gateway.mqtt_port"),
+        ("[hooks]\nfunctions = 1", "hooks.functions: expected a table, not 1"),
+        ("[hooks.functions]\na = 1", "hooks.functions.a: expected a section, not 1"),
+        ("[hooks.functions.a]", "hooks.functions.a: give either file or url"),
+        (
+            '[hooks.functions.a]\nfile = "f"\nenvironment = { A = 1 }',
+            "hooks.functions.a.environment.A: expected a string, not 1",
+        ),
+        (
+            '[hooks.functions.a]\nfile = "f"\nca_file = "c"',
+            "hooks.functions.a: ca_file is for a url, not for a file",
+        ),
+        (
+            '[hooks.functions.a]\nurl = "https://h"\nhandler = "x"',
+            "hooks.functions.a: handler and environment are for a file, not for a url",
+        ),
+        (
+            '[hooks.functions."a b"]\nfile = "f"',
+            "hooks.functions.a b: The function name 'a b' does not match [a-zA-Z0-9_-]+.",
+        ),
+        (
+            '[database]\nurl = "postgresql://u:secret@h/d"',
+            "database.url: a password has no place here; put it into a file and name that as password_file",
+        ),
+        (
+            '[database]\nurl = "postgresql://u@h"',
+            "database.url: the address names no database; write postgresql://USER@HOST:PORT/NAME",
+        ),
+        (
+            '[database]\nurl = "mysql://h/d"',
+            """database.url: expected "sqlite", "sqlite:PATH" or "postgresql://...", not 'mysql://h/d'""",
+        ),
+        (
+            '[database]\npassword_file = "p"',
+            "database.password_file: SQLite has no password; the setting is for PostgreSQL",
+        ),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_place(tmp_path: Path, text: str, told: str) -> None:
+    assert problems(tmp_path, text) == (told,)
+
+
+def test_a_password_in_an_address_is_not_repeated(tmp_path: Path) -> None:
+    assert "hunter2" not in str(problems(tmp_path, '[database]\nurl = "postgresql://u:hunter2@h/d"'))
+
+
+def test_the_same_port_on_other_addresses_is_free(tmp_path: Path) -> None:
+    assert load(written(tmp_path, '[api]\nhost = "127.0.0.2"\nport = 8883\n')).api.port == 8883
+
+
+def test_any_free_port_for_every_door_is_no_clash() -> None:
+    assert load(None, {"gateway.mqtt_port": 0, "gateway.https_port": 0, "api.port": 0}).api.port == 0
+
+
+def test_a_missing_file_is_a_problem(tmp_path: Path) -> None:
+    with pytest.raises(ConfigInvalid, match=r"absent\.toml: No such file"):
+        load(tmp_path / "absent.toml")
+
+
+@pytest.mark.parametrize("content", [b"[server", b"\xff\xfe", b"a = 1\na = 2"])
+def test_a_file_that_is_no_toml(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "fleetgate.toml"
+    path.write_bytes(content)
+    with pytest.raises(ConfigInvalid, match="is not a TOML file"):
+        load(path)
+
+
+def test_an_override_below_a_value(tmp_path: Path) -> None:
+    with pytest.raises(ConfigInvalid, match=r"log\.level\.x: level is no section"):
+        load(written(tmp_path, '[log]\nlevel = "info"\n'), {"log.level.x": 1})
+
+
+@pytest.mark.parametrize(
+    ("text", "milliseconds"), [("1ms", 1), ("5s", 5_000), ("2m", 120_000), ("1h", 3_600_000), ("30d", 2_592_000_000)]
+)
+def test_durations(text: str, milliseconds: int) -> None:
+    assert load(None, {"api.clock_skew": text}).api.clock_skew == milliseconds
+
+
+@pytest.mark.parametrize("text", ["", "5", "5 s", "0s", "-1s", "1.5s", "5S", "1h30m", "٣s", "9999999999s"])
+def test_what_is_no_duration(text: str) -> None:
+    with pytest.raises(ConfigInvalid, match="expected a duration"):
+        load(None, {"api.clock_skew": text})
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=5,
+)
+SETTINGS = [f"{one.name}.{two}" for one in dataclasses.fields(Config) for two in dir(getattr(Config(), one.name))]
+
+
+@given(st.dictionaries(st.sampled_from(SETTINGS) | st.text(), VALUES, max_size=4))
+def test_whatever_is_given_either_loads_or_is_refused(overrides: dict[str, Any]) -> None:
+    try:
+        loaded = load(None, overrides)
+    except ConfigInvalid:
+        return
+    assert isinstance(loaded, Config)
+
+
+def test_the_example_says_what_the_defaults_say(tmp_path: Path) -> None:
+    assert load(written(tmp_path, example())) == Config()
+
+
+def test_the_example_is_complete() -> None:
+    settings = {line.lstrip("# ").partition(" = ")[0] for line in example().splitlines() if " = " in line}
+    rooms = [type(getattr(Config(), one.name)) for one in dataclasses.fields(Config)] + [FunctionConfig]
+    assert settings == {one.name for room in rooms for one in dataclasses.fields(room)} - {"functions"}
+
+
+def test_the_commented_lines_of_the_example_are_toml() -> None:
+    bare = [line.removeprefix("# ") for line in example().splitlines()]
+    document = tomllib.loads("\n".join(line for line in bare if " = " in line or line.startswith("[")))
+    assert set(document["hooks"]["functions"]["NAME"]) == {one.name for one in dataclasses.fields(FunctionConfig)}
+
+
+def test_every_setting_is_documented() -> None:
+    for one in dataclasses.fields(Config):
+        for name, _, _, text in config._settings(type(getattr(Config(), one.name))):
+            assert text.endswith("."), f"{one.name}.{name}"
+
+
+def test_the_reference_page_is_made_from_the_source() -> None:
+    page = ROOT / "docs" / "configuration.md"
+    assert page.read_text() == reference(), "run: fleetgate config --reference > docs/configuration.md"
