@@ -1,0 +1,437 @@
+"""The in-process router: who is connected, who wants what, and what happens when somebody leaves.
+
+It writes nothing itself: messages go to the `Sink` of each connection, synchronously. Times are milliseconds, and the
+caller's: it calls `due` when `next_due` says so.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any, Generic, Protocol, TypeVar, cast
+
+from fleetgate.wire.mqtt.errors import ProtocolError, Reason
+from fleetgate.wire.mqtt.packets import V5, Connect, Disconnect, Publish, QoS, Subscription, Will
+from fleetgate.wire.mqtt.properties import NO_PROPERTIES, Properties
+from fleetgate.wire.mqtt.retained import Retained
+from fleetgate.wire.mqtt.rules import AWS, NEVER, Rules
+from fleetgate.wire.mqtt.session import Session
+from fleetgate.wire.mqtt.topics import FilterTree, SharedFilter
+
+
+class Sink(Protocol):
+    """One live connection, as the switchboard sees it."""
+
+    def deliver(self, message: Publish, /) -> None:
+        """Write this packet. It must not raise; it may call the switchboard."""
+
+    def may_receive(self, topic: str, /) -> bool:
+        """Whether the connection's policy lets it receive from this topic (AWS IoT: iot:Receive)."""
+
+
+S = TypeVar("S", bound=Sink)
+
+
+@dataclass(frozen=True, slots=True)
+class Attached(Generic[S]):
+    """What `attach` did. Write CONNACK with *session_present*, then the *backlog*, before anything else is run."""
+
+    session: Session
+    session_present: bool
+    displaced: S | None
+    """The connection that had this client identifier: say 0x8E to it and close it."""
+    backlog: tuple[Publish, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """The SUBACK's reason for one filter, and the retained messages to write after the SUBACK."""
+
+    reason: Reason
+    retained: tuple[Publish, ...] = ()
+
+
+@dataclass(eq=False, slots=True)
+class _Client(Generic[S]):
+    session: Session
+    sink: S | None = None
+    will: Will | None = None
+    will_at: int | None = None
+    expires_at: int | None = None
+    subscribers: dict[str, _Subscriber[S]] = field(default_factory=dict)
+
+
+@dataclass(eq=False, slots=True)
+class _Subscriber(Generic[S]):
+    client: _Client[S]
+    subscription: Subscription
+    identifier: int | None
+    shared: SharedFilter | None
+
+
+@dataclass(eq=False, slots=True)
+class _Group(Generic[S]):
+    """The members of one shared subscription, served in turn."""
+
+    members: list[_Subscriber[S]] = field(default_factory=list)
+    turn: int = 0
+
+
+@dataclass(slots=True)
+class _Offer:
+    """One client's copy of a message: the best of all its subscriptions that match (MQTT 5, 3.3.4)."""
+
+    qos: int
+    retain: bool
+    identifiers: tuple[int, ...]
+
+
+class Switchboard(Generic[S]):
+    """Sessions, subscriptions, wills and retained messages of one server."""
+
+    def __init__(self, rules: Rules = AWS) -> None:
+        self.rules = rules
+        self.retained = Retained(rules)
+        self._clients: dict[str, _Client[S]] = {}
+        self._tree: FilterTree[_Subscriber[S]] = FilterTree(parent=rules.hash_matches_parent)
+        self._groups: dict[SharedFilter, _Group[S]] = {}
+        self._shared: FilterTree[_Group[S]] = FilterTree(parent=rules.hash_matches_parent)
+        self._timers: list[tuple[int, str]] = []  # a heap; entries that no longer hold are skipped when they come up
+
+    # -- coming and going --------------------------------------------------------------------------------------------
+
+    def attach(self, connect: Connect, sink: S, now: int) -> Attached[S]:
+        """A client is admitted. *connect* carries its final client identifier (assigned, if it came empty).
+
+        A connection under the same identifier is displaced [MQTT-3.1.4-3]; its will is sent, except a delayed one whose
+        session goes on (MQTT 5, 3.1.3.2.2). A later `detach` of the displaced sink changes nothing.
+        """
+        old = self._clients.get(connect.client_id)
+        goes_on = old is not None and self._goes_on(old, connect, now)
+        displaced = None if old is None else old.sink
+        if old is not None:
+            self._leave_for_another(old, goes_on, now)
+        # The will's publication runs foreign code, so look again.
+        client = self._clients.get(connect.client_id) if goes_on else None
+        present = client is not None
+        if client is None:
+            client = _Client(Session(connect.client_id, connect.version, self.rules))
+            self._clients[connect.client_id] = client
+        session = client.session
+        session.version, session.expiry = connect.version, self.rules.session_expiry(connect)
+        client.sink, client.will, client.will_at, client.expires_at = sink, connect.will, None, None
+        window = connect.properties.get("receive_maximum") if connect.version >= V5 else None
+        backlog = self._permitted(client, session.resume(now, window), now)
+        return Attached(session, present, displaced, backlog)
+
+    def detach(
+        self,
+        client_id: str,
+        sink: S,
+        now: int,
+        farewell: Disconnect | None = None,
+        *,
+        send_will: bool = True,
+        keep_session: bool = True,
+    ) -> bool:
+        """A connection is over; *farewell* is the client's own DISCONNECT, if it sent one. False: it was displaced.
+
+        The will is sent unless the client said DISCONNECT 0x00 [MQTT-3.1.2-8, MQTT-3.1.2-10]. *send_will* and
+        *keep_session* are what an administrator who ends a connection may switch off.
+        """
+        client = self._clients.get(client_id)
+        if client is None or client.sink is not sink:
+            return False
+        session, will, client.sink = client.session, client.will, None
+        client.will = None
+        session.pause()
+        if farewell is not None:
+            send_will = send_will and farewell.reason != Reason.NORMAL_DISCONNECTION
+            if (expiry := farewell.properties.get("session_expiry_interval")) is not None:
+                session.expiry = min(expiry, self.rules.session_expiry_most)
+        delay = will.properties.get("will_delay_interval", 0) if will is not None else 0
+        stays = keep_session and session.expiry > 0
+        if stays:
+            client.expires_at = None if session.expiry == NEVER else now + session.expiry * 1000
+            self._wake(client.expires_at, client_id)
+        else:
+            self._forget(client)
+        if will is not None and send_will:
+            if stays and delay:
+                client.will, client.will_at = will, now + delay * 1000
+                self._wake(client.will_at, client_id)
+            else:
+                self._publish_will(will, client_id, now)
+        return True
+
+    def due(self, now: int) -> None:
+        """Send delayed wills and end sessions whose time has come."""
+        while self._timers and self._timers[0][0] <= now:
+            _, client_id = heapq.heappop(self._timers)
+            client = self._clients.get(client_id)
+            if client is None or client.sink is not None:
+                continue
+            expired = client.expires_at is not None and client.expires_at <= now
+            will, at = client.will, client.will_at
+            if expired:
+                self._forget(client)
+            if will is not None and at is not None and (expired or at <= now):
+                client.will = client.will_at = None
+                self._publish_will(will, client_id, now)
+
+    def next_due(self) -> int | None:
+        """When to call `due` next; None when nothing waits."""
+        while self._timers and not self._holds(*self._timers[0]):
+            heapq.heappop(self._timers)
+        return self._timers[0][0] if self._timers else None
+
+    def session(self, client_id: str) -> Session | None:
+        client = self._clients.get(client_id)
+        return None if client is None else client.session
+
+    def sink(self, client_id: str) -> S | None:
+        """The live connection under this identifier."""
+        client = self._clients.get(client_id)
+        return None if client is None else client.sink
+
+    def _goes_on(self, old: _Client[S], connect: Connect, now: int) -> bool:
+        session = old.session
+        if connect.clean_start or not session.expiry or (old.expires_at is not None and old.expires_at <= now):
+            return False
+        return self.rules.sessions_cross_versions or session.version == connect.version
+
+    def _leave_for_another(self, old: _Client[S], goes_on: bool, now: int) -> None:
+        will, at, live = old.will, old.will_at, old.sink is not None
+        old.sink = old.will = old.will_at = None
+        old.session.pause()
+        if not goes_on:
+            self._forget(old)
+        if will is None:
+            return
+        delayed = will.properties.get("will_delay_interval", 0) > 0 if live else at is not None and now < at
+        if not (goes_on and delayed):
+            self._publish_will(will, old.session.client_id, now)
+
+    def _forget(self, client: _Client[S]) -> None:
+        for subscriber in list(client.subscribers.values()):
+            self._remove(subscriber)
+        client.session.subscriptions.clear()
+        if self._clients.get(client.session.client_id) is client:
+            del self._clients[client.session.client_id]
+
+    def _publish_will(self, will: Will, client_id: str, now: int) -> None:
+        properties = {name: value for name, value in will.properties.items() if name != "will_delay_interval"}
+        message = Publish(
+            will.topic, will.payload, will.qos, will.retain, properties=cast("Properties", properties or NO_PROPERTIES)
+        )
+        self.publish(message, now, client_id)
+
+    def _wake(self, at: int | None, client_id: str) -> None:
+        if at is None:
+            return
+        heapq.heappush(self._timers, (at, client_id))
+        if len(self._timers) > 64 + 4 * len(self._clients):  # mostly entries of clients that came back
+            self._timers = [entry for entry in set(self._timers) if self._holds(*entry)]
+            heapq.heapify(self._timers)
+
+    def _holds(self, at: int, client_id: str) -> bool:
+        client = self._clients.get(client_id)
+        return client is not None and client.sink is None and at in {client.will_at, client.expires_at}
+
+    # -- subscriptions -----------------------------------------------------------------------------------------------
+
+    def subscribe(
+        self, session: Session, subscription: Subscription, now: int, identifier: int | None = None
+    ) -> Granted:
+        """Add or replace [MQTT-3.8.4-3] one subscription. A refusal is a reason of 0x80 or above, nothing is raised."""
+        client, topic_filter = self._clients.get(session.client_id), subscription.topic_filter
+        if client is None or client.session is not session:
+            return Granted(Reason.UNSPECIFIED_ERROR)
+        try:
+            shared = self.rules.check_filter(topic_filter)
+        except ProtocolError as error:
+            return Granted(error.reason)
+        old = client.subscribers.get(topic_filter)
+        if old is None and self.rules.subscriptions is not None and len(client.subscribers) >= self.rules.subscriptions:
+            return Granted(Reason.QUOTA_EXCEEDED)
+        if old is not None:
+            self._remove(old)
+        granted = replace(subscription, qos=QoS(min(subscription.qos, self.rules.maximum_qos)))
+        subscriber = _Subscriber(client, granted, identifier, shared)
+        self._insert(subscriber)
+        session.subscriptions[topic_filter] = granted
+        wants = shared is None and (granted.retain_handling == 0 or (granted.retain_handling == 1 and old is None))
+        retained = self._retained_for(subscriber, now) if wants else ()
+        return Granted(Reason(granted.qos), retained)
+
+    def unsubscribe(self, session: Session, topic_filter: str) -> Reason:
+        """The UNSUBACK's reason for one filter."""
+        client = self._clients.get(session.client_id)
+        subscriber = client.subscribers.get(topic_filter) if client is not None else None
+        if subscriber is None or subscriber.client.session is not session:
+            return Reason.NO_SUBSCRIPTION_EXISTED
+        self._remove(subscriber)
+        session.subscriptions.pop(topic_filter, None)
+        return Reason.SUCCESS
+
+    def _insert(self, subscriber: _Subscriber[S]) -> None:
+        subscriber.client.subscribers[subscriber.subscription.topic_filter] = subscriber
+        if subscriber.shared is None:
+            self._tree.add(subscriber.subscription.topic_filter, subscriber)
+            return
+        group = self._groups.get(subscriber.shared)
+        if group is None:
+            group = self._groups[subscriber.shared] = _Group()
+            self._shared.add(subscriber.shared.topic_filter, group)
+        group.members.append(subscriber)
+
+    def _remove(self, subscriber: _Subscriber[S]) -> None:
+        del subscriber.client.subscribers[subscriber.subscription.topic_filter]
+        if subscriber.shared is None:
+            self._tree.remove(subscriber.subscription.topic_filter, subscriber)
+            return
+        group = self._groups[subscriber.shared]
+        group.members.remove(subscriber)
+        if not group.members:
+            del self._groups[subscriber.shared]
+            self._shared.remove(subscriber.shared.topic_filter, group)
+
+    def _retained_for(self, subscriber: _Subscriber[S], now: int) -> tuple[Publish, ...]:
+        client, given = subscriber.client, []
+        identifiers = () if subscriber.identifier is None else (subscriber.identifier,)
+        for message in self.retained.select(subscriber.subscription.topic_filter, now):
+            offer = _Offer(min(message.qos, subscriber.subscription.qos), True, identifiers)  # [MQTT-3.3.1-8]
+            if client.sink is None or client.sink.may_receive(message.topic):
+                ready = client.session.deliver(_copy(message, offer), now)
+                if ready is not None:
+                    given.append(ready)
+        return tuple(given)
+
+    # -- messages ----------------------------------------------------------------------------------------------------
+
+    def publish(self, message: Publish, now: int, publisher: str | None = None) -> int:
+        """Route a message to every session that wants it, one copy each; to how many it went or for how many it waits.
+
+        *publisher* is the client identifier it came from, for no-local. With RETAIN it is kept, too, if
+        `can_retain` says so.
+        """
+        message = self._forwarded(message)
+        if message.retain:
+            self.retained.keep(replace(message, qos=QoS(min(message.qos, self.rules.maximum_qos))), now)
+        offers = self._offers(message, publisher)
+        copies: dict[tuple[int, bool, tuple[int, ...]], Publish] = {}
+        count = 0
+        for client, offer in offers.items():
+            key = (offer.qos, offer.retain, offer.identifiers)
+            copy = copies.get(key)
+            if copy is None:
+                copy = copies[key] = _copy(message, offer)
+            count += self._hand(client, copy, now)
+        for group in self._shared.match(message.topic) if self._shared else ():
+            count += self._hand_to_one(group, message, now)
+        return count
+
+    def deliver(self, client_id: str, message: Publish, now: int) -> bool:
+        """Hand a message to one session, whatever it subscribed to (the answer to a request). False: not reached."""
+        client = self._clients.get(client_id)
+        if client is None:
+            return False
+        ready = client.session.deliver(message, now)
+        if ready is not None and client.sink is not None:
+            client.sink.deliver(ready)
+        return ready is not None or message.qos > 0
+
+    def acknowledged(self, session: Session, packet_id: int, now: int) -> None:
+        """A PUBACK came (or the PUBLISH was too large to be sent): the next messages go out."""
+        client = self._clients.get(session.client_id)
+        ready = session.acknowledged(packet_id, now)
+        if client is not None and client.session is session and client.sink is not None:
+            for message in self._permitted(client, ready, now):
+                client.sink.deliver(message)
+
+    def can_retain(self, topic: str) -> bool:
+        """Whether a retained message on this topic would be kept; if not, AWS IoT answers 0x97."""
+        return self.retained.room(topic)
+
+    def _forwarded(self, message: Publish) -> Publish:
+        """The message as it is passed on: without what belongs to the publisher's connection alone."""
+        properties = message.properties
+        most = self.rules.message_expiry_most
+        if properties and ("topic_alias" in properties or "subscription_identifier" in properties):
+            kept = cast("dict[str, Any]", dict(properties))
+            kept.pop("topic_alias", None)
+            kept.pop("subscription_identifier", None)
+            properties = cast("Properties", kept)
+        if most is not None and properties.get("message_expiry_interval", 0) > most:
+            properties = cast("Properties", {**properties, "message_expiry_interval": most})
+        if properties is message.properties and message.packet_id is None and not message.duplicate:
+            return message
+        return Publish(message.topic, message.payload, message.qos, message.retain, properties=properties)
+
+    def _offers(self, message: Publish, publisher: str | None) -> dict[_Client[S], _Offer]:
+        offers: dict[_Client[S], _Offer] = {}
+        for subscriber in self._tree.match(message.topic):
+            client, wish = subscriber.client, subscriber.subscription
+            if wish.no_local and client.session.client_id == publisher:  # [MQTT-3.8.3-3]
+                continue
+            qos, retain = min(message.qos, wish.qos), message.retain and wish.retain_as_published
+            identifiers = () if subscriber.identifier is None else (subscriber.identifier,)
+            offer = offers.get(client)
+            if offer is None:
+                offers[client] = _Offer(qos, retain, identifiers)
+            else:
+                offer.qos, offer.retain = max(offer.qos, qos), offer.retain or retain
+                offer.identifiers += identifiers  # [MQTT-3.3.4-4]
+        return offers
+
+    def _hand(self, client: _Client[S], copy: Publish, now: int) -> bool:
+        sink = client.sink
+        if sink is not None and not sink.may_receive(copy.topic):
+            return False
+        ready = client.session.deliver(copy, now)
+        if ready is not None and sink is not None:
+            sink.deliver(ready)
+        return ready is not None or copy.qos > 0
+
+    def _hand_to_one(self, group: _Group[S], message: Publish, now: int) -> bool:
+        """To the next connected member that may have it; else it waits for the first who is away (MQTT 5, 4.8.2)."""
+        members = list(group.members)
+        in_turn = members[group.turn % len(members) :] + members[: group.turn % len(members)]
+        live = [one for one in in_turn if one.client.sink is not None]
+        for one in live:
+            if self._hand(one.client, _copy(message, _offer_to(one, message)), now):
+                group.turn = members.index(one) + 1
+                return True
+        away: Iterable[_Subscriber[S]] = (one for one in in_turn if one.client.sink is None)
+        return any(self._hand(one.client, _copy(message, _offer_to(one, message)), now) for one in away)
+
+    def _permitted(self, client: _Client[S], ready: list[Publish], now: int) -> tuple[Publish, ...]:
+        """Those of the messages due that the connection may receive; the others make room for their successors."""
+        given: list[Publish] = []
+        while ready:
+            refused = []
+            for message in ready:
+                if client.sink is not None and not client.sink.may_receive(message.topic):
+                    refused.append(message)
+                else:
+                    given.append(message)
+            ready = []
+            for message in refused:
+                ready += client.session.acknowledged(cast("int", message.packet_id), now)
+        return tuple(given)
+
+
+def _offer_to(member: _Subscriber[S], message: Publish) -> _Offer:
+    wish = member.subscription
+    identifiers = () if member.identifier is None else (member.identifier,)
+    return _Offer(min(message.qos, wish.qos), message.retain and wish.retain_as_published, identifiers)
+
+
+def _copy(message: Publish, offer: _Offer) -> Publish:
+    if offer.qos == message.qos and offer.retain == message.retain and not offer.identifiers:
+        return message
+    properties = message.properties
+    if offer.identifiers:
+        properties = cast("Properties", {**properties, "subscription_identifier": offer.identifiers})
+    return Publish(message.topic, message.payload, QoS(offer.qos), offer.retain, properties=properties)
