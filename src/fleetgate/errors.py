@@ -30,14 +30,18 @@ from typing import ClassVar
 
 
 class FleetgateError(Exception):
-    """*message* is for the person who asked: what is wrong and what to do next. *members* go beside it on the wire."""
+    """*message* is for the person who asked: what is wrong and what to do next. *members* go beside it on the wire.
+
+    *reason* is for the audit trail alone, where whoever asked may not learn it; the same as *message* unless given.
+    """
 
     code: ClassVar[str] = "InternalFailureException"
     status: ClassVar[int] = 500
 
-    def __init__(self, message: str, **members: str) -> None:
+    def __init__(self, message: str, *, reason: str | None = None, **members: str) -> None:
         super().__init__(message)
         self.message = message
+        self.reason = message if reason is None else reason
         self.members = members
 
 

@@ -1,0 +1,108 @@
+"""Access keys of operators: what signs the requests of the AWS-compatible interfaces (SigV4).
+
+Secrets come down sealed and go up sealed; nothing here can open one.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+from fleetgate.database.port import Row, Tx
+from fleetgate.errors import AlreadyExists, InvalidRequest, NotFound
+from fleetgate.names import Act
+from fleetgate.registry import pages, statements
+from fleetgate.registry.pages import Page
+
+_ID: Final = re.compile(r"[A-Z0-9]{16,128}")
+
+
+class Status(StrEnum):
+    ACTIVE = "Active"
+    INACTIVE = "Inactive"
+
+
+@dataclass(frozen=True, slots=True)
+class AccessKey:
+    id: str
+    """As in a signature's credential: AKIA..."""
+    account: str
+    label: str
+    sealed_secret: str = field(repr=False)
+    status: Status
+    created_at: int
+
+
+def create(tx: Tx, act: Act, key_id: str, *, label: str, sealed_secret: str) -> AccessKey:
+    """An active key of the act's account. Raises AlreadyExists for a taken id, InvalidRequest for a malformed one."""
+    if not _ID.fullmatch(key_id):
+        raise InvalidRequest("An access key id is 16 to 128 capital letters and digits.")
+    if not statements.insert_new(
+        tx,
+        "access_keys",
+        id=key_id,
+        account=act.realm.account,
+        label=label,
+        sealed_secret=sealed_secret,
+        status=str(Status.ACTIVE),
+        created_at=act.now,
+    ):
+        raise AlreadyExists(f"There is an access key {key_id} already.")
+    return AccessKey(key_id, act.realm.account, label, sealed_secret, Status.ACTIVE, act.now)
+
+
+def find(tx: Tx, key_id: str) -> AccessKey | None:
+    """By id alone: a signed request names its key before any realm is known."""
+    rows = tx.rows("SELECT * FROM access_keys WHERE id = :id", id=key_id)
+    return _access_key(rows[0]) if rows else None
+
+
+def set_status(tx: Tx, act: Act, key_id: str, status: Status) -> None:
+    """Raises NotFound for a key that the act's account does not have."""
+    touched = tx.run(
+        "UPDATE access_keys SET status = :status WHERE id = :id AND account = :account",
+        id=key_id,
+        account=act.realm.account,
+        status=str(Status(status)),
+    )
+    if not touched:
+        raise _unknown(key_id)
+
+
+def delete(tx: Tx, act: Act, key_id: str) -> None:
+    """Raises NotFound for a key that the act's account does not have."""
+    account = act.realm.account
+    if not tx.run("DELETE FROM access_keys WHERE id = :id AND account = :account", id=key_id, account=account):
+        raise _unknown(key_id)
+
+
+def page(tx: Tx, account: str, after: str | None = None, limit: int = 25) -> Page[AccessKey]:
+    """The keys of one account, by id."""
+    return pages.read(
+        tx,
+        "SELECT * FROM access_keys",
+        ["account = :account", "id > :after"],
+        "id",
+        limit,
+        _access_key,
+        lambda row: str(row["id"]),
+        account=account,
+        after=pages.name_after(after),
+    )
+
+
+def _unknown(key_id: str) -> NotFound:
+    return NotFound(f"This account has no access key {key_id}.")
+
+
+def _access_key(row: Row) -> AccessKey:
+    return AccessKey(
+        id=row["id"],
+        account=row["account"],
+        label=row["label"],
+        sealed_secret=row["sealed_secret"],
+        status=Status(row["status"]),
+        created_at=row["created_at"],
+    )

@@ -1,0 +1,428 @@
+"""Claims: what a claim certificate, shared by a whole batch of devices, may still do.
+
+A claim certificate sits in every device of a batch, so it must be taken for stolen. What limits the damage is kept
+here: which template, how many devices, how fast, from when to when, for which serial numbers, and a switch to end it.
+
+What a device is told: a refusal says the same whether the certificate is no claim, is switched off, has run out, or
+asks for the wrong template or serial number, because each of those would tell a thief what to try next. Only a claim
+that is sound in every other respect learns that it was too fast, so that honest devices come again. The `reason` of
+the error has it all, for the audit trail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+from fleetgate.database.port import Row, Tx
+from fleetgate.errors import AccessDenied, AlreadyExists, InvalidRequest, NotFound, Throttled
+from fleetgate.names import Act, Realm
+from fleetgate.registry import certificates, outbox, pages, statements
+from fleetgate.registry.certificates import Status
+from fleetgate.registry.events import ClaimChanged
+from fleetgate.registry.pages import Page
+
+TRUSTED_USER_LIFETIME: Final = 300_000
+"""How long a claim of CreateProvisioningClaim holds, in milliseconds."""
+LONGEST_SERIAL: Final = 128
+REFUSED: Final = "This certificate may not provision a device this way."
+TOO_FAST: Final = "Too many devices ask with this claim certificate. Try again later."
+
+
+class Kind(StrEnum):
+    BATCH = "batch"
+    """Built into devices when they are made."""
+    TRUSTED_USER = "trusted-user"
+    """Made by CreateProvisioningClaim for one installation job."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """At most *count* devices in each *interval* (milliseconds), counted from the first of them."""
+
+    count: int
+    interval: int
+
+    def __post_init__(self) -> None:
+        if self.count < 1 or self.interval < 1:
+            raise InvalidRequest("A rate has a count and an interval of 1 at least.")
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    fingerprint: str
+    kind: Kind
+    template_name: str | None
+    """The only template that it may provision by; None for any."""
+    batch: str
+    """A label, to find and to switch off together."""
+    enabled: bool
+    maximum: int | None
+    """How many devices in all; None without a bound."""
+    used: int
+    rate: Rate | None
+    window_started: int
+    window_used: int
+    serials_listed: bool
+    """Whether only the serial numbers on the claim's list may be provisioned."""
+    not_before: int
+    not_after: int
+    created_at: int
+    updated_at: int
+
+    @property
+    def remaining(self) -> int | None:
+        return None if self.maximum is None else max(0, self.maximum - self.used)
+
+
+@dataclass(frozen=True, slots=True)
+class Serial:
+    serial: str
+    thing_name: str | None
+    """The thing that it was used for."""
+    used_at: int | None
+
+
+def register(
+    tx: Tx,
+    act: Act,
+    fingerprint: str,
+    *,
+    kind: Kind = Kind.BATCH,
+    template_name: str | None = None,
+    batch: str = "",
+    maximum: int | None = None,
+    rate: Rate | None = None,
+    not_before: int | None = None,
+    not_after: int | None = None,
+    serials: Iterable[str] = (),
+) -> Claim:
+    """Give the certificate *fingerprint* a budget; the time defaults to the certificate's own.
+
+    Raises NotFound without such a certificate, AlreadyExists, and InvalidRequest (a trusted user's claim needs a
+    template and holds five minutes at most).
+    """
+    certificate = certificates.get(tx, act.realm, fingerprint)
+    begin = certificate.not_before if not_before is None else not_before
+    end = certificate.not_after if not_after is None else not_after
+    _check(Kind(kind), template_name, maximum, begin, end)
+    if not statements.insert_new(
+        tx,
+        "claims",
+        realm=str(act.realm),
+        fingerprint=fingerprint,
+        kind=str(Kind(kind)),
+        template_name=template_name,
+        batch=batch,
+        enabled=1,
+        maximum=maximum,
+        used=0,
+        rate_count=rate.count if rate else None,
+        rate_interval=rate.interval if rate else None,
+        window_started=0,
+        window_used=0,
+        serials_listed=0,
+        not_before=begin,
+        not_after=end,
+        created_at=act.now,
+        updated_at=act.now,
+    ):
+        raise AlreadyExists(f"Certificate {fingerprint} is a registered claim already.")
+    add_serials(tx, act, fingerprint, serials)
+    return get(tx, act.realm, fingerprint)
+
+
+def add_serials(tx: Tx, act: Act, fingerprint: str, serials: Iterable[str]) -> int:
+    """Put *serials* on the claim's list; with the first, the list begins to bind. How many are new.
+
+    Raises NotFound, and InvalidRequest for a serial number that is empty, too long or cannot be printed.
+    """
+    get(tx, act.realm, fingerprint)
+    listed = list(serials)
+    if bad := [serial for serial in listed if not _plausible(serial)]:
+        raise InvalidRequest(
+            f"A serial number has 1 to {LONGEST_SERIAL} printable characters, unlike {', '.join(map(repr, bad[:5]))}."
+        )
+    added = sum(
+        statements.insert_new(
+            tx,
+            "claim_serials",
+            realm=str(act.realm),
+            fingerprint=fingerprint,
+            serial=serial,
+            thing_name=None,
+            used_at=None,
+        )
+        for serial in listed
+    )
+    if listed:
+        tx.run(
+            """UPDATE claims SET serials_listed = 1, updated_at = :now
+               WHERE realm = :realm AND fingerprint = :fingerprint""",
+            realm=str(act.realm),
+            fingerprint=fingerprint,
+            now=act.now,
+        )
+    return added
+
+
+def find(tx: Tx, realm: Realm, fingerprint: str) -> Claim | None:
+    rows = tx.rows(
+        "SELECT * FROM claims WHERE realm = :realm AND fingerprint = :fingerprint",
+        realm=str(realm),
+        fingerprint=fingerprint,
+    )
+    return _claim(rows[0]) if rows else None
+
+
+def get(tx: Tx, realm: Realm, fingerprint: str) -> Claim:
+    """Raises NotFound."""
+    if found := find(tx, realm, fingerprint):
+        return found
+    raise NotFound(f"Certificate {fingerprint} is no registered claim of this account and region.")
+
+
+def check(tx: Tx, act: Act, fingerprint: str, template: str | None = None) -> Claim:
+    """Could this claim provision one more device now? For the step before, in which a certificate is made for it.
+
+    Raises AccessDenied and Throttled as `spend` does. *template* None: not known yet.
+    """
+    claim = _sound(tx, act, fingerprint, template)
+    if claim.remaining == 0:
+        raise AccessDenied(REFUSED, reason=_spent(claim))
+    _paced(claim, act.now)
+    return claim
+
+
+def spend(
+    tx: Tx, act: Act, fingerprint: str, template: str, serial: str | None = None, thing_name: str | None = None
+) -> Claim:
+    """Count one device: the claim as it is afterwards.
+
+    Where serial numbers are listed, *serial* must be on the list and is from now on *thing_name*'s: it makes no other
+    thing. The same serial for the same thing again (a lost answer, a device set back) costs nothing of the budget; the
+    rate counts it. Raises AccessDenied, or Throttled, with the `reason` for the audit trail.
+    """
+    claim = _sound(tx, act, fingerprint, template)
+    repeated = claim.serials_listed and _is_repeated(tx, act, claim, serial, thing_name)
+    if claim.remaining == 0 and not repeated:
+        raise AccessDenied(REFUSED, reason=_spent(claim))
+    window_started, window_used = _paced(claim, act.now)
+    rows = tx.rows(
+        """UPDATE claims SET used = used + :cost, window_started = :window_started, window_used = :window_used,
+               updated_at = :now
+           WHERE realm = :realm AND fingerprint = :fingerprint
+           RETURNING *""",
+        cost=0 if repeated else 1,
+        window_started=window_started,
+        window_used=window_used,
+        now=act.now,
+        realm=str(act.realm),
+        fingerprint=fingerprint,
+    )
+    if claim.serials_listed and not repeated:
+        _use(tx, act, fingerprint, serial or "", thing_name)
+    return _claim(rows[0])
+
+
+def set_enabled(tx: Tx, act: Act, fingerprint: str, enabled: bool) -> Claim:
+    """The kill switch. Raises NotFound."""
+    claim = get(tx, act.realm, fingerprint)
+    if claim.enabled == enabled:
+        return claim
+    tx.run(
+        """UPDATE claims SET enabled = :enabled, updated_at = :now
+           WHERE realm = :realm AND fingerprint = :fingerprint""",
+        realm=str(act.realm),
+        fingerprint=fingerprint,
+        enabled=int(enabled),
+        now=act.now,
+    )
+    outbox.add(tx, act, ClaimChanged(fingerprint, enabled))
+    return get(tx, act.realm, fingerprint)
+
+
+def set_batch_enabled(tx: Tx, act: Act, batch: str, enabled: bool) -> int:
+    """The kill switch of all claims with one label. How many it moved."""
+    rows = tx.rows(
+        "SELECT fingerprint FROM claims WHERE realm = :realm AND batch = :batch AND enabled <> :enabled",
+        realm=str(act.realm),
+        batch=batch,
+        enabled=int(enabled),
+    )
+    for row in rows:
+        set_enabled(tx, act, row["fingerprint"], enabled)
+    return len(rows)
+
+
+def set_bounds(
+    tx: Tx, act: Act, fingerprint: str, *, maximum: int | None, rate: Rate | None, not_before: int, not_after: int
+) -> Claim:
+    """Other bounds, all of them at once; None is no bound. Raises NotFound, InvalidRequest."""
+    claim = get(tx, act.realm, fingerprint)
+    _check(claim.kind, claim.template_name, maximum, not_before, not_after)
+    tx.run(
+        """UPDATE claims SET maximum = :maximum, rate_count = :count, rate_interval = :interval, not_before = :begin,
+               not_after = :end, updated_at = :now
+           WHERE realm = :realm AND fingerprint = :fingerprint""",
+        realm=str(act.realm),
+        fingerprint=fingerprint,
+        maximum=maximum,
+        count=rate.count if rate else None,
+        interval=rate.interval if rate else None,
+        begin=not_before,
+        end=not_after,
+        now=act.now,
+    )
+    return get(tx, act.realm, fingerprint)
+
+
+def delete(tx: Tx, act: Act, fingerprint: str) -> None:
+    """The certificate stays, and is no claim any more. Raises NotFound."""
+    get(tx, act.realm, fingerprint)
+    tx.run(
+        "DELETE FROM claims WHERE realm = :realm AND fingerprint = :fingerprint",
+        realm=str(act.realm),
+        fingerprint=fingerprint,
+    )
+    outbox.add(tx, act, ClaimChanged(fingerprint, False))
+
+
+def page(tx: Tx, realm: Realm, after: str | None = None, limit: int = 25, *, batch: str | None = None) -> Page[Claim]:
+    """By fingerprint; with *batch* those with that label."""
+    values: dict[str, Any] = {"realm": str(realm), "after": pages.name_after(after)}
+    where = ["realm = :realm", "fingerprint > :after"]
+    if batch is not None:
+        where.append("batch = :batch")
+        values["batch"] = batch
+    key = _fingerprint
+    return pages.read(tx, "SELECT * FROM claims", where, "fingerprint", limit, _claim, key, **values)
+
+
+def page_serials(tx: Tx, realm: Realm, fingerprint: str, after: str | None = None, limit: int = 100) -> Page[Serial]:
+    """The claim's list, by serial number. Raises NotFound."""
+    get(tx, realm, fingerprint)
+    return pages.read(
+        tx,
+        "SELECT * FROM claim_serials",
+        ["realm = :realm", "fingerprint = :fingerprint", "serial > :after"],
+        "serial",
+        limit,
+        lambda row: Serial(row["serial"], row["thing_name"], row["used_at"]),
+        lambda row: str(row["serial"]),
+        realm=str(realm),
+        fingerprint=fingerprint,
+        after=pages.name_after(after),
+    )
+
+
+def _sound(tx: Tx, act: Act, fingerprint: str, template: str | None) -> Claim:
+    """The claim, when nothing but its budget, rate and serial numbers could be against it."""
+    claim = find(tx, act.realm, fingerprint)
+    if claim is None:
+        raise AccessDenied(REFUSED, reason=f"Certificate {fingerprint} is no registered claim.")
+    certificate = certificates.get(tx, act.realm, fingerprint)
+    if problem := next(_objections(claim, certificate.status, act.now, template), None):
+        raise AccessDenied(REFUSED, reason=f"Claim {fingerprint} {problem}")
+    return claim
+
+
+def _objections(claim: Claim, status: Status, now: int, template: str | None) -> Iterator[str]:
+    if not claim.enabled:
+        yield "is switched off."
+    if status != Status.ACTIVE:
+        yield f"is {status}, not ACTIVE."
+    if now < claim.not_before:
+        yield "does not hold yet."
+    if now >= claim.not_after:
+        yield "holds no longer."
+    if template is not None and claim.template_name not in (None, template):
+        yield f"is bound to template {claim.template_name}, not {template}."
+
+
+def _spent(claim: Claim) -> str:
+    return f"Claim {claim.fingerprint} has provisioned all {claim.maximum} devices of its budget."
+
+
+def _paced(claim: Claim, now: int) -> tuple[int, int]:
+    """Beginning and count of the rate's window with one more device. Raises Throttled."""
+    if claim.rate is None:
+        return claim.window_started, claim.window_used
+    if now >= claim.window_started + claim.rate.interval:
+        return now, 1
+    if claim.window_used >= claim.rate.count:
+        reason = f"Claim {claim.fingerprint} is at its rate of {claim.rate.count} in {claim.rate.interval} ms."
+        raise Throttled(TOO_FAST, reason=reason)
+    return claim.window_started, claim.window_used + 1
+
+
+def _is_repeated(tx: Tx, act: Act, claim: Claim, serial: str | None, thing_name: str | None) -> bool:
+    """Was this serial number used for this thing before? Raises AccessDenied unless it is on the list and free."""
+    rows = []
+    if serial is not None and _plausible(serial):
+        rows = tx.rows(
+            """SELECT thing_name, used_at FROM claim_serials
+               WHERE realm = :realm AND fingerprint = :fingerprint AND serial = :serial""",
+            realm=str(act.realm),
+            fingerprint=claim.fingerprint,
+            serial=serial,
+        )
+    if not rows:
+        raise AccessDenied(REFUSED, reason=f"Serial number {serial!r} is not on the list of claim {claim.fingerprint}.")
+    if rows[0]["used_at"] is None:
+        return False
+    if thing_name is None or rows[0]["thing_name"] != thing_name:
+        reason = f"Serial number {serial!r} of claim {claim.fingerprint} was used for thing {rows[0]['thing_name']}."
+        raise AccessDenied(REFUSED, reason=reason)
+    return True
+
+
+def _use(tx: Tx, act: Act, fingerprint: str, serial: str, thing_name: str | None) -> None:
+    tx.run(
+        """UPDATE claim_serials SET thing_name = :thing, used_at = :now
+           WHERE realm = :realm AND fingerprint = :fingerprint AND serial = :serial""",
+        thing=thing_name,
+        now=act.now,
+        realm=str(act.realm),
+        fingerprint=fingerprint,
+        serial=serial,
+    )
+
+
+def _plausible(serial: str) -> bool:
+    return 1 <= len(serial) <= LONGEST_SERIAL and serial.isprintable()
+
+
+def _check(kind: Kind, template_name: str | None, maximum: int | None, not_before: int, not_after: int) -> None:
+    if maximum is not None and maximum < 1:
+        raise InvalidRequest("A claim provisions one device at least; leave the maximum out for no bound.")
+    if not_after <= not_before:
+        raise InvalidRequest("A claim ends after it begins.")
+    if kind == Kind.TRUSTED_USER and (template_name is None or not_after - not_before > TRUSTED_USER_LIFETIME):
+        raise InvalidRequest("A trusted user's claim is bound to a template and holds for five minutes at most.")
+
+
+def _fingerprint(row: Row) -> str:
+    return str(row["fingerprint"])
+
+
+def _claim(row: Row) -> Claim:
+    return Claim(
+        fingerprint=row["fingerprint"],
+        kind=Kind(row["kind"]),
+        template_name=row["template_name"],
+        batch=row["batch"],
+        enabled=row["enabled"] == 1,
+        maximum=row["maximum"],
+        used=row["used"],
+        rate=None if row["rate_count"] is None else Rate(row["rate_count"], row["rate_interval"]),
+        window_started=row["window_started"],
+        window_used=row["window_used"],
+        serials_listed=row["serials_listed"] == 1,
+        not_before=row["not_before"],
+        not_after=row["not_after"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+    )

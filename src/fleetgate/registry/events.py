@@ -1,0 +1,166 @@
+"""What happened, for whoever must follow: kept in the outbox with the change, handed out after the commit.
+
+An event says what changed, not what is to be done; consumers read the records again. One event may be handed out twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+
+@dataclass(frozen=True, slots=True)
+class ThingCreated:
+    kind: ClassVar[str] = "ThingCreated"
+    thing_name: str
+    thing_id: str
+    type_name: str | None
+    attributes: Mapping[str, str]
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class ThingUpdated:
+    """Type or attributes changed; policy variables may resolve otherwise now."""
+
+    kind: ClassVar[str] = "ThingUpdated"
+    thing_name: str
+    thing_id: str
+    type_name: str | None
+    attributes: Mapping[str, str]
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class ThingDeleted:
+    kind: ClassVar[str] = "ThingDeleted"
+    thing_name: str
+    thing_id: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class ThingGroupDeleted:
+    """Its memberships and its policies' attachments went with it, without events of their own."""
+
+    kind: ClassVar[str] = "ThingGroupDeleted"
+    group_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class GroupMembershipChanged:
+    kind: ClassVar[str] = "GroupMembershipChanged"
+    group_name: str
+    thing_name: str
+    member: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateStatusChanged:
+    kind: ClassVar[str] = "CertificateStatusChanged"
+    fingerprint: str
+    status: str
+    previous: str
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateDeleted:
+    """Its policy attachments and its claim went with it, without events of their own."""
+
+    kind: ClassVar[str] = "CertificateDeleted"
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorityChanged:
+    """A registered CA certificate: *status* is None when it was deleted."""
+
+    kind: ClassVar[str] = "AuthorityChanged"
+    fingerprint: str
+    status: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyChanged:
+    """Another version is the default now."""
+
+    kind: ClassVar[str] = "PolicyChanged"
+    policy_name: str
+    default_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class AttachmentChanged:
+    """A policy was attached to or detached from *target*, an ARN."""
+
+    kind: ClassVar[str] = "AttachmentChanged"
+    policy_name: str
+    target: str
+    attached: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PrincipalChanged:
+    """A certificate was attached to or detached from a thing."""
+
+    kind: ClassVar[str] = "PrincipalChanged"
+    thing_name: str
+    fingerprint: str
+    attached: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimChanged:
+    """A claim was switched on or off."""
+
+    kind: ClassVar[str] = "ClaimChanged"
+    fingerprint: str
+    enabled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceProvisioned:
+    """A device went all the way through. *claim_fingerprint* is empty where no claim certificate asked."""
+
+    kind: ClassVar[str] = "DeviceProvisioned"
+    template_name: str
+    thing_name: str
+    fingerprint: str
+    claim_fingerprint: str
+
+
+Event = (
+    ThingCreated
+    | ThingUpdated
+    | ThingDeleted
+    | ThingGroupDeleted
+    | GroupMembershipChanged
+    | CertificateStatusChanged
+    | CertificateDeleted
+    | AuthorityChanged
+    | PolicyChanged
+    | AttachmentChanged
+    | PrincipalChanged
+    | ClaimChanged
+    | DeviceProvisioned
+)
+
+KINDS: Final[Mapping[str, type[Event]]] = {
+    kind.kind: kind
+    for kind in (
+        ThingCreated,
+        ThingUpdated,
+        ThingDeleted,
+        ThingGroupDeleted,
+        GroupMembershipChanged,
+        CertificateStatusChanged,
+        CertificateDeleted,
+        AuthorityChanged,
+        PolicyChanged,
+        AttachmentChanged,
+        PrincipalChanged,
+        ClaimChanged,
+        DeviceProvisioned,
+    )
+}
