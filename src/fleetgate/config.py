@@ -33,6 +33,7 @@ KeyKind = Literal["ec-p256", "ec-p384", "ec-p521", "rsa-2048", "rsa-3072", "rsa-
 
 _SECOND: Final = 1_000
 _UNITS: Final = {"d": 86_400 * _SECOND, "h": 3_600 * _SECOND, "m": 60 * _SECOND, "s": _SECOND, "ms": 1}
+_SHOWN: Final = {Path: "/path/to/file", str: "..."}  # where there is no default to show
 _DURATION: Final = re.compile(r"([0-9]{1,9})(ms|s|m|h|d)")
 _HOST: Final = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*")
 
@@ -58,7 +59,7 @@ class DatabaseConfig:
     """Where the records are."""
 
     url: str = "sqlite"
-    """`sqlite` for a file in data_dir, `sqlite:PATH` for another file, or `postgresql://USER@HOST:PORT/NAME`."""
+    """`sqlite` for a file in data_dir, `sqlite:///PATH` for another file, or `postgresql://USER@HOST:PORT/NAME`."""
     password_file: Path | None = None
     """File that holds the PostgreSQL password on its first line."""
 
@@ -106,11 +107,13 @@ class AuthorityConfig:
     device_key: KeyKind = "rsa-2048"
     """Kind of key made for devices that let the server make theirs."""
     passphrase_file: Path | None = None
-    """File that holds the passphrase of the CA's key on its first line; without one the key is stored unencrypted."""
+    """File that holds the passphrase of the CA's keys on its first line; without one, one is made in data_dir."""
     key_pool: int = _number(64, 0, 10_000)
     """Device keys made ahead, so that a burst of devices does not wait for them."""
-    device_validity: Duration = Duration(825 * 86_400 * _SECOND)
-    """How long a device certificate is valid; never beyond its CA."""
+    profile: Literal["aws", "strict"] = "aws"
+    """`aws` issues what AWS IoT would, good until the end of 2049; `strict` for client authentication and limited."""
+    device_validity: Duration = Duration(365 * 86_400 * _SECOND)
+    """How long a device certificate is good under `strict`; never longer than its CA's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,8 +305,8 @@ def _database(database: DatabaseConfig) -> Iterator[str]:
     elif parts.scheme in {"postgresql", "postgres"}:
         if not parts.path.strip("/"):
             yield "database.url: the address names no database; write postgresql://USER@HOST:PORT/NAME"
-    elif database.url != "sqlite" and not re.fullmatch(r"sqlite:.+", database.url):
-        yield f'database.url: expected "sqlite", "sqlite:PATH" or "postgresql://...", not {database.url!r}'
+    elif database.url != "sqlite" and not re.fullmatch(r"sqlite:///.+", database.url):
+        yield f'database.url: expected "sqlite", "sqlite:///PATH" or "postgresql://...", not {database.url!r}'
     elif database.password_file is not None:
         yield "database.password_file: SQLite has no password; the setting is for PostgreSQL"
 
@@ -421,7 +424,7 @@ def _comment(text: str) -> list[str]:
 
 def _assignment(name: str, kind: Any, default: Any) -> str:
     if default is None:
-        return f'# {name} = "{"/path/to/file" if Path in get_args(kind) else "..."}"'
+        return f'# {name} = "{_SHOWN[get_args(kind)[0]]}"'
     return f"{name} = {_toml(kind, default)}"
 
 

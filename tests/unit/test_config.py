@@ -154,7 +154,11 @@ def test_the_message_lists_the_problems(tmp_path: Path) -> None:
         ),
         (
             '[database]\nurl = "mysql://h/d"',
-            """database.url: expected "sqlite", "sqlite:PATH" or "postgresql://...", not 'mysql://h/d'""",
+            """database.url: expected "sqlite", "sqlite:///PATH" or "postgresql://...", not 'mysql://h/d'""",
+        ),
+        (
+            '[database]\nurl = "sqlite:file.db"',
+            """database.url: expected "sqlite", "sqlite:///PATH" or "postgresql://...", not 'sqlite:file.db'""",
         ),
         (
             '[database]\npassword_file = "p"',
