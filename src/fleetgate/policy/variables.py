@@ -43,6 +43,7 @@ class Certificate:
     """
 
     serial_number: str
+    """Hexadecimal; empty if it is not known."""
     subject: Mapping[str, Sequence[str]] = field(default_factory=dict)
     issuer: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
@@ -104,7 +105,8 @@ def _of_thing(thing: Thing, client_id: str | None) -> dict[str, Values]:
 
 
 def _of_certificate(certificate: Certificate) -> dict[str, Values]:
-    known: dict[str, Values] = {"iot:Certificate.SerialNumber": certificate.serial_number}
+    serial = certificate.serial_number
+    known: dict[str, Values] = {"iot:Certificate.SerialNumber": serial} if serial else {}
     for party, attributes in (("Subject", certificate.subject), ("Issuer", certificate.issuer)):
         for name, values in attributes.items():
             known |= _indexed(f"iot:Certificate.{party}.{name}", [_escaped(value) for value in values])

@@ -65,6 +65,10 @@ def test_the_keys_a_certificate_has() -> None:
     assert values(context, "iot:Certificate.Subject.Country.List") == ("DE", "FR")
 
 
+def test_an_unknown_serial_number_is_absent() -> None:
+    assert list(connection(certificate=Certificate("")).values) == []
+
+
 def test_an_attribute_without_values_is_absent() -> None:
     context = connection(certificate=Certificate("1", {"Country": []}))
     assert list(context.values) == ["iot:certificate.serialnumber", "iot:certificate.availablekeys"]
