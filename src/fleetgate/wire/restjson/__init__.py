@@ -1,0 +1,1 @@
+"""AWS's rest-json protocol, server side, and Signature Version 4: bytes <-> (operation, parameters)."""
