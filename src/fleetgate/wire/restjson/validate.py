@@ -42,18 +42,21 @@ def _structure(shape: Shape, value: Any, path: str) -> Iterator[str]:
 
 
 def _list(shape: Shape, value: Any, path: str) -> Iterator[str]:
+    assert shape.element is not None
     if problem := _count(shape, value, path):
         yield problem
-    elif shape.element is not None:
+    else:
         check = _CHECKS[shape.element.kind]
         for index, item in enumerate(value):
             yield from check(shape.element, item, f"{path}[{index}]")
 
 
 def _map(shape: Shape, value: Any, path: str) -> Iterator[str]:
+    assert shape.key is not None
+    assert shape.element is not None
     if problem := _count(shape, value, path):
         yield problem
-    elif shape.key is not None and shape.element is not None:
+    else:
         check = _CHECKS[shape.element.kind]
         for key, item in value.items():
             at = f"{path}[{_shown(shape.key, key)}]"
