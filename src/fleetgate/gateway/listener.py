@@ -173,18 +173,20 @@ class Listener:
     """Accepts on any number of addresses; over *most* connections at once, newcomers are turned away."""
 
     def __init__(self, most: int) -> None:
+        self.contexts: dict[str, SSL.Context] = {}
+        """By name, looked up at every accept: another context is shown from the next handshake on."""
         self._most = most
         self._inside: set[Doorway] = set()
         self._servers: list[asyncio.Server] = []
 
-    async def listen(self, host: str, port: int, context: SSL.Context, admit: Admit) -> int:
-        """Accept on *host*:*port* (0: any free one) and give back the port."""
+    async def listen(self, host: str, port: int, context: str, admit: Admit) -> int:
+        """Accept on *host*:*port* (0: any free one) with the *context* of that name; gives back the port."""
 
         def accept() -> asyncio.BaseProtocol:
             if len(self._inside) >= self._most:
                 log.warning("connection turned away", reason="maximum_connections", most=self._most)
                 return _Turned()
-            doorway = Doorway(context, admit, self._inside.discard)
+            doorway = Doorway(self.contexts[context], admit, self._inside.discard)
             self._inside.add(doorway)
             return doorway
 

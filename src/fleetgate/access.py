@@ -1,0 +1,112 @@
+"""Who is at the door, and what they may do: a certificate becomes a Principal, a Principal's policies become Rights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from fleetgate.database.port import Tx
+from fleetgate.errors import AccessDenied
+from fleetgate.names import Realm
+from fleetgate.pki import certificate as x509
+from fleetgate.policy import variables
+from fleetgate.policy.document import Document, parse
+from fleetgate.policy.evaluate import Named, Rights
+from fleetgate.policy.variables import Context
+from fleetgate.registry import attachments, certificates, things
+from fleetgate.registry.certificates import Certificate, Status
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """A device certificate that is in force: its holder has proven the key, and a realm knows it."""
+
+    realm: Realm
+    certificate: Certificate
+
+    @property
+    def fingerprint(self) -> str:
+        return self.certificate.fingerprint
+
+    @property
+    def actor(self) -> str:
+        """As the audit trail names it."""
+        return f"cert/{self.certificate.fingerprint}"
+
+
+def identify(tx: Tx, fingerprint: str, now: int) -> Principal:
+    """The principal behind a certificate whose key was just proven.
+
+    Raises AccessDenied, with the reason for the audit trail; the peer is told nothing.
+    """
+    known = certificates.find_everywhere(tx, fingerprint)
+    if not known:
+        raise AccessDenied(f"Certificate {fingerprint} is not registered.")
+    if len(known) > 1:
+        realms = ", ".join(str(each.realm) for each in known)
+        raise AccessDenied(
+            f"Certificate {fingerprint} is registered in {realms}, and the server name tells none of them."
+        )
+    found = known[0]
+    if found.status is not Status.ACTIVE:
+        raise AccessDenied(f"Certificate {fingerprint} is {found.status}, not ACTIVE.")
+    if now > found.not_after:
+        raise AccessDenied(f"Certificate {fingerprint} has expired.")
+    if now < found.not_before:
+        raise AccessDenied(f"Certificate {fingerprint} is not valid yet.")
+    return Principal(found.realm, found)
+
+
+@dataclass(frozen=True, slots=True)
+class Grounds:
+    """What a connection's rights rest on: the policies that hold for it and what its variables stand for."""
+
+    policies: tuple[Named, ...]
+    context: Context
+    thing: str | None
+    """The thing that the connection speaks for."""
+
+    def rights(self, more: Context | None = None) -> Rights:
+        return Rights(self.policies, self.context if more is None else more)
+
+
+def grounds(tx: Tx, principal: Principal, client_id: str, address: str) -> Grounds:
+    """The policies of the certificate, and, where the connection may speak for a thing, of that thing's groups.
+
+    It may speak for the thing that the client id names, if the certificate is attached to it, or for the
+    certificate's exclusive thing under any client id (AWS: thing policy variables).
+    """
+    thing = _speaks_for(tx, principal, client_id)
+    name = thing.name if thing.attached else None
+    found = attachments.policies_for(tx, principal.realm, principal.fingerprint, name)
+    policies = tuple(Named(policy, str(version), _parsed(document)) for policy, version, document in found)
+    needs_certificate = any("iot:certificate." in document.lower() for _, _, document in found)
+    context = variables.connection(
+        client_id=client_id,
+        source_ip=address or None,
+        thing=thing,
+        certificate=_facts(principal.certificate.pem) if needs_certificate else None,
+    )
+    return Grounds(policies, context, name)
+
+
+def _speaks_for(tx: Tx, principal: Principal, client_id: str) -> variables.Thing:
+    chosen = attachments.spoken_for(tx, principal.realm, principal.fingerprint, client_id)
+    if chosen is None:
+        # Known only as not attached, so that a condition on IsAttached has something to look at.
+        return variables.Thing(client_id)
+    thing = things.get(tx, principal.realm, chosen.thing_name)
+    return variables.Thing(thing.name, thing.type_name, thing.attributes, attached=True, exclusive=chosen.exclusive)
+
+
+@lru_cache(maxsize=4096)
+def _parsed(document: str) -> Document:
+    """Policies are shared by many devices; a stored document was checked when it was stored."""
+    return parse(document)
+
+
+@lru_cache(maxsize=1024)
+def _facts(pem: str) -> variables.Certificate:
+    certificate = x509.load(pem)
+    subject, issuer = x509.attributes(certificate)
+    return variables.Certificate(f"{certificate.serial_number:x}", subject, issuer)

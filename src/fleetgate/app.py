@@ -1,0 +1,224 @@
+"""The only place where things are put together: a configuration becomes a running server."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from OpenSSL import SSL
+
+from fleetgate.api.app import build as build_api
+from fleetgate.config import Config
+from fleetgate.database.migrate import migrate
+from fleetgate.database.open import open_database
+from fleetgate.dispatch import Dispatcher
+from fleetgate.errors import Unavailable
+from fleetgate.gateway import mqtt
+from fleetgate.gateway.courier import Courier
+from fleetgate.gateway.https import HttpDoors
+from fleetgate.gateway.listener import Doorway, Listener
+from fleetgate.installation import Installation, open_installation
+from fleetgate.pki.keys import KeyKind
+from fleetgate.pki.pool import KeyPool
+from fleetgate.provisioning.bound_hooks import BoundHooks
+from fleetgate.runtime import Runtime
+from fleetgate.upkeep import Upkeep
+from fleetgate.wire.mqtt.rules import AWS, STANDARD
+from fleetgate.wire.tls import server_context
+
+log = structlog.get_logger(__name__)
+
+MQTT_PROTOCOLS = (b"x-amzn-mqtt-ca", b"mqtt")
+HTTP_PROTOCOLS = (b"http/1.1", b"x-amzn-http-ca")
+_TICK_SECONDS = 1.0
+_RENEWAL_SECONDS = 12 * 3600
+
+
+def clock() -> int:
+    """Milliseconds UTC."""
+    return time.time_ns() // 1_000_000
+
+
+def database_address(config: Config) -> str:
+    """Where the records are, as `open_database` takes it. Raises Unavailable where the password file cannot be read."""
+    url = config.database.url
+    if url == "sqlite":
+        return str(config.server.data_dir / "fleetgate.db")
+    if config.database.password_file is None or not url.startswith("postgresql://"):
+        return url
+    try:
+        password = config.database.password_file.read_text().partition("\n")[0]
+    except OSError as error:
+        raise Unavailable(f"The password file cannot be read: {error}") from error
+    joint = "&" if "?" in url else "?"
+    return f"{url}{joint}password={password}"
+
+
+@dataclass(frozen=True, slots=True)
+class Works:
+    """Everything but the doors: what the command line needs to work on an installation, running or not."""
+
+    runtime: Runtime
+    installation: Installation
+    dispatcher: Dispatcher
+    upkeep: Upkeep
+
+
+@asynccontextmanager
+async def works(config: Config) -> AsyncIterator[Works]:
+    """Open the installation that *config* names, founding it where there is none; closed at the end of the block."""
+    installation = open_installation(config.server.data_dir, config, os.urandom, clock())
+    database = await asyncio.to_thread(open_database, database_address(config))
+    try:
+        await migrate(database, clock())
+        dispatcher, upkeep = Dispatcher(database), Upkeep(database, clock)
+        hooks = BoundHooks(config.hooks, os.urandom)
+        keys = KeyPool(KeyKind(config.authority.device_key), config.authority.key_pool)
+        try:
+            yield Works(
+                Runtime(
+                    config=config,
+                    database=database,
+                    issuer=installation.issuer,
+                    keys=keys,
+                    vault=installation.vault,
+                    hooks=hooks,
+                    clock=clock,
+                    entropy=os.urandom,
+                    committed=dispatcher.stir,
+                    refused=upkeep.refused,
+                ),
+                installation,
+                dispatcher,
+                upkeep,
+            )
+            await upkeep.finish()
+        finally:
+            keys.close()
+            await hooks.close()
+    finally:
+        await database.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A running server, and where it listens."""
+
+    works: Works
+    courier: Courier
+    api_port: int
+    mqtt_port: int
+    https_port: int
+
+    @property
+    def runtime(self) -> Runtime:
+        return self.works.runtime
+
+    @property
+    def api_url(self) -> str:
+        config = self.works.runtime.config.api
+        scheme = "https" if config.tls_certificate else "http"
+        host = f"[{config.host}]" if ":" in config.host else config.host
+        return f"{scheme}://{host}:{self.api_port}"
+
+
+Reset = Callable[["Works", Courier], Awaitable[None]]
+
+
+@asynccontextmanager
+async def serve(config: Config, reset: Reset | None = None) -> AsyncIterator[Server]:
+    """Open every door; inside the block the server is up. *reset* is what a dev server's reset does."""
+    async with works(config) as opened:
+        runtime = opened.runtime
+        courier = Courier(AWS if config.gateway.mqtt_rules == "aws" else STANDARD, clock)
+        opened.dispatcher.add(courier.consume)
+        doors = HttpDoors(build_api(runtime, None if reset is None else lambda: reset(opened, courier)))
+        listener = Listener(config.gateway.maximum_connections)
+        tasks: list[asyncio.Task[None]] = []
+        try:
+            server = await _open_doors(config, opened, courier, listener, doors)
+            tasks += [
+                _keep_running("dispatcher", opened.dispatcher.run),
+                _keep_running("upkeep", opened.upkeep.run),
+                _keep_running("clock", lambda: _every(_TICK_SECONDS, courier.tick)),
+                _keep_running("renewal", lambda: _every(_RENEWAL_SECONDS, lambda: _renew(opened, config, listener))),
+            ]
+            yield server
+        finally:
+            await listener.close()
+            await doors.close()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _open_doors(config: Config, opened: Works, courier: Courier, listener: Listener, doors: HttpDoors) -> Server:
+    gateway = config.gateway
+
+    def mqtt_door(doorway: Doorway) -> asyncio.Protocol:
+        return mqtt.Door(opened.runtime, courier, doorway)
+
+    def by_protocol(doorway: Doorway) -> asyncio.Protocol:
+        return mqtt_door(doorway) if doorway.tls.alpn in MQTT_PROTOCOLS else doors.door(doorway)
+
+    _renew(opened, config, listener)
+    mqtt_port = await listener.listen(gateway.host, gateway.mqtt_port, "mqtt", mqtt_door)
+    https_port = await listener.listen(gateway.host, gateway.https_port, "https", by_protocol)
+    api_port = await doors.listen(config.api.host, config.api.port, _api_context(config))
+    return Server(opened, courier, api_port, mqtt_port, https_port)
+
+
+def _renew(opened: Works, config: Config, listener: Listener) -> None:
+    """Make the server certificate anew where it is due, and show it from the next handshake on."""
+    installation = opened.installation
+    if installation.server_certificate(config.gateway.endpoint_names, clock()):
+        log.info("server certificate issued", names=list(config.gateway.endpoint_names))
+    elif listener.contexts:
+        return
+    listener.contexts = {
+        "mqtt": _context(installation, MQTT_PROTOCOLS),
+        "https": _context(installation, (*MQTT_PROTOCOLS, *HTTP_PROTOCOLS)),
+    }
+
+
+def _context(installation: Installation, protocols: tuple[bytes, ...]) -> SSL.Context:
+    return server_context(installation.server_chain, installation.server_key, protocols)
+
+
+def _api_context(config: Config) -> ssl.SSLContext | None:
+    if config.api.tls_certificate is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(config.api.tls_certificate, config.api.tls_key)
+    except OSError as error:
+        raise Unavailable(f"The API's TLS certificate cannot be used: {error}") from error
+    return context
+
+
+async def _every(seconds: float, work: Callable[[], None]) -> None:
+    while True:
+        await asyncio.sleep(seconds)
+        work()
+
+
+def _keep_running(name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> asyncio.Task[None]:
+    """A task that a bug cannot end: what it raises is logged, and it starts over."""
+
+    async def run() -> None:
+        while True:
+            try:
+                await work()
+            except Exception:
+                log.exception("background task failed", task=name)
+                await asyncio.sleep(_TICK_SECONDS)
+
+    return asyncio.create_task(run(), name=name)

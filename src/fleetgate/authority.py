@@ -1,0 +1,92 @@
+"""The one way to a signature of the CA's key: intent, lint, sign, record. Nothing is signed that was not written down.
+
+A crash between signing and recording leaves an intent without a certificate: a signature that nobody was given, and
+that the record of intents shows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from fleetgate.database.port import Tx
+from fleetgate.names import Act
+from fleetgate.pki import certificate, keys
+from fleetgate.pki.csr import VerifiedCsr
+from fleetgate.registry import audit, certificates, issuances
+from fleetgate.registry.certificates import Origin, Status
+from fleetgate.runtime import Runtime
+
+_SERIAL_BYTES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """Signed, and not yet in the registry: `record` puts it there in the transaction that needs it."""
+
+    fingerprint: str
+    pem: str
+    public_key_fingerprint: str
+    not_before: int
+    not_after: int
+    issuer: str
+    serial: str
+
+
+async def issue(runtime: Runtime, act: Act, public_key: keys.PublicKey, *, csr: VerifiedCsr | None = None) -> Issued:
+    """A certificate for *public_key* by the installation's profile; a signing request's subject is kept.
+
+    Raises InvalidRequest when the profile does not admit the key or the subject.
+    """
+    issuer = runtime.issuer
+    serial = certificate.serial_number(runtime.entropy(_SERIAL_BYTES))
+    prepared = certificate.prepare(
+        issuer.profile, issuer.certificate, csr.subject if csr else None, public_key, serial, act.now
+    )
+    intent = issuances.Intent(
+        issuer=issuer.fingerprint,
+        serial=f"{serial:x}",
+        subject=prepared.subject,
+        public_key_fingerprint=keys.public_key_fingerprint(public_key),
+        tbs_digest=hashlib.sha256(prepared.tbs).hexdigest(),
+        profile=issuer.profile.name,
+    )
+    await runtime.write(lambda tx: issuances.begin(tx, act, intent))
+    signed = certificate.complete(prepared, issuer.signer.sign(prepared.tbs))
+    return Issued(
+        fingerprint=certificate.fingerprint(signed),
+        pem=certificate.pem(signed),
+        public_key_fingerprint=intent.public_key_fingerprint,
+        not_before=prepared.not_before,
+        not_after=prepared.not_after,
+        issuer=intent.issuer,
+        serial=intent.serial,
+    )
+
+
+def record(
+    tx: Tx,
+    act: Act,
+    issued: Issued,
+    status: Status,
+    *,
+    claim_fingerprint: str | None = None,
+    listed: bool = True,
+) -> certificates.Certificate:
+    """Close the intent, enter the certificate, and note the use of the CA's key in the audit trail."""
+    issuances.complete(tx, act, issuer=issued.issuer, serial=issued.serial, fingerprint=issued.fingerprint)
+    details = {"issuer": issued.issuer, "serial": issued.serial, "status": str(status)}
+    audit.add(tx, act, "IssueCertificate", act.realm.arn("cert", issued.fingerprint), "ok", details=details)
+    return certificates.create(
+        tx,
+        act,
+        issued.fingerprint,
+        issued.pem,
+        status,
+        public_key_fingerprint=issued.public_key_fingerprint,
+        not_before=issued.not_before,
+        not_after=issued.not_after,
+        origin=Origin.ISSUED,
+        claim_fingerprint=claim_fingerprint,
+        listed=listed,
+    )

@@ -1,0 +1,73 @@
+"""After the commit: one task reads new outbox rows and hands them to whoever cares, at least once.
+
+A row leaves the outbox only when every consumer has had it, so a crash in between means that it is handed out again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+import structlog
+
+from fleetgate.database.port import Database
+from fleetgate.errors import FleetgateError
+from fleetgate.registry import outbox
+
+log = structlog.get_logger(__name__)
+
+Consumer = Callable[[Sequence[outbox.Entry]], None]
+
+MOST_AT_ONCE = 500
+# Commits that come in a burst share one look at the outbox; well inside the second that live connections are promised.
+_GATHER_SECONDS = 0.05
+_LOOK_SECONDS = 0.5
+_RETRY_SECONDS = 1.0
+
+
+class Dispatcher:
+    """`stir` after a commit; `run` until cancelled."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._consumers: list[Consumer] = []
+        self._stirred = asyncio.Event()
+        self._stirred.set()  # a crash may have left rows behind
+
+    def add(self, consumer: Consumer) -> None:
+        """*consumer* is called with entries in order and must not block; what it raises is logged, not retried."""
+        self._consumers.append(consumer)
+
+    def stir(self) -> None:
+        self._stirred.set()
+
+    async def run(self) -> None:
+        while True:
+            # Other processes write too (the command line, other nodes), and nobody tells of their commits.
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stirred.wait(), _LOOK_SECONDS)
+            await asyncio.sleep(_GATHER_SECONDS)
+            self._stirred.clear()
+            try:
+                while await self._hand_out() == MOST_AT_ONCE:
+                    pass
+            except FleetgateError as error:
+                log.warning("outbox not read", reason=error.message)
+                await asyncio.sleep(_RETRY_SECONDS)
+                self._stirred.set()
+
+    async def _hand_out(self) -> int:
+        entries = await self._database.glance(lambda tx: outbox.pending(tx, MOST_AT_ONCE))
+        if entries:
+            for consumer in self._consumers:
+                self._tell(consumer, entries)
+            ids = [entry.id for entry in entries]
+            await self._database.write(lambda tx: outbox.delivered(tx, ids))
+        return len(entries)
+
+    def _tell(self, consumer: Consumer, entries: Sequence[outbox.Entry]) -> None:
+        try:
+            consumer(entries)
+        except Exception:
+            log.exception("event consumer failed", consumer=repr(consumer))

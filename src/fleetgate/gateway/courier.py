@@ -1,0 +1,121 @@
+"""The in-process courier: one switchboard for each realm, and every live connection by its certificate.
+
+It hears of every change that somebody's rights may hang on and has the connections concerned judged anew, or sent away.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
+
+from fleetgate.names import Realm, certificate_of
+from fleetgate.registry import events, outbox
+from fleetgate.registry.certificates import Status
+from fleetgate.wire.mqtt.errors import Reason
+from fleetgate.wire.mqtt.rules import Rules
+from fleetgate.wire.mqtt.switchboard import Sink, Switchboard
+
+
+class Guest(Sink, Protocol):
+    """A live connection, as the courier sees it."""
+
+    realm: Realm
+    fingerprint: str
+
+    @property
+    def thing(self) -> str | None:
+        """The thing it speaks for."""
+
+    def holds(self, policy: str) -> bool:
+        """Whether its rights rest on this policy."""
+
+    def judge_anew(self) -> None:
+        """Something its rights rest on has changed."""
+
+    def dismiss(self, reason: Reason, message: str) -> None: ...
+
+    def tick(self, now: int) -> None:
+        """Close if the peer has been silent for too long."""
+
+
+class Courier:
+    def __init__(self, rules: Rules, clock: Callable[[], int]) -> None:
+        self.rules = rules
+        self._clock = clock
+        self._switchboards: dict[Realm, Switchboard[Guest]] = {}
+        self._guests: dict[tuple[Realm, str], set[Guest]] = defaultdict(set)
+
+    def switchboard(self, realm: Realm) -> Switchboard[Guest]:
+        found = self._switchboards.get(realm)
+        if found is None:
+            found = self._switchboards[realm] = Switchboard(self.rules)
+        return found
+
+    def enter(self, guest: Guest) -> None:
+        self._guests[guest.realm, guest.fingerprint].add(guest)
+
+    def leave(self, guest: Guest) -> None:
+        key = (guest.realm, guest.fingerprint)
+        self._guests[key].discard(guest)
+        if not self._guests[key]:
+            del self._guests[key]
+
+    def guests(self) -> Iterable[Guest]:
+        return [guest for some in self._guests.values() for guest in some]
+
+    def tick(self) -> None:
+        """Once a second: silent connections, delayed wills, ended sessions."""
+        now = self._clock()
+        for guest in self.guests():
+            guest.tick(now)
+        for switchboard in self._switchboards.values():
+            switchboard.due(now)
+
+    def disconnect(self, realm: Realm, fingerprint: str, reason: Reason, message: str) -> None:
+        """End every connection that came with this certificate."""
+        for guest in tuple(self._guests.get((realm, fingerprint), ())):
+            guest.dismiss(reason, message)
+
+    def empty(self) -> None:
+        """Send everybody away and forget every session and retained message (a dev server's reset)."""
+        for guest in self.guests():
+            guest.dismiss(Reason.ADMINISTRATIVE_ACTION, "the server was reset")
+        self._switchboards.clear()
+
+    # -- events ------------------------------------------------------------------------------------------------------
+
+    def consume(self, entries: Sequence[outbox.Entry]) -> None:
+        """For `Dispatcher.add`."""
+        concerned: set[Guest] = set()
+        for entry in entries:
+            match entry.event:
+                case events.CertificateStatusChanged(fingerprint, status):
+                    if status != Status.ACTIVE:
+                        self._retire(entry.realm, fingerprint, f"the certificate is {status} now")
+                case events.CertificateDeleted(fingerprint):
+                    self._retire(entry.realm, fingerprint, "the certificate was deleted")
+                case event:
+                    concerned.update(self._concerned(entry.realm, event))
+        for guest in concerned:
+            guest.judge_anew()
+
+    def _retire(self, realm: Realm, fingerprint: str, message: str) -> None:
+        self.disconnect(realm, fingerprint, Reason.NOT_AUTHORIZED, message)
+
+    def _concerned(self, realm: Realm, event: events.Event) -> Iterable[Guest]:
+        match event:
+            case events.AttachmentChanged(_, target) if fingerprint := certificate_of(target):
+                return self._guests.get((realm, fingerprint), ())
+            case events.PrincipalChanged(_, fingerprint):
+                return self._guests.get((realm, fingerprint), ())
+            case events.PolicyChanged(policy):
+                return [guest for guest in self._within(realm) if guest.holds(policy)]
+            case events.ThingUpdated(thing) | events.ThingDeleted(thing) | events.GroupMembershipChanged(_, thing):
+                return [guest for guest in self._within(realm) if guest.thing == thing]
+            case events.AttachmentChanged() | events.ThingGroupDeleted():
+                return [guest for guest in self._within(realm) if guest.thing is not None]
+        return ()
+
+    def _within(self, realm: Realm) -> Iterable[Guest]:
+        return [guest for (home, _), some in self._guests.items() if home == realm for guest in some]

@@ -1,0 +1,181 @@
+"""What an installation keeps in its data directory besides the records: its CA, its server certificate, its secrets.
+
+    ca/root.pem, root.key            the root: devices and SDKs trust it
+    ca/issuing.pem, issuing.key      signs device certificates and the server's
+    tls/server.pem, server.key       what the device listener shows
+    secrets/passphrase               opens the two CA keys, unless the configuration names another file
+    secrets/sealing.key              seals operators' secret keys in the database
+
+Everything is made at first start, and every key in a file of its own with mode 0600.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from cryptography import x509
+
+from fleetgate.config import Config
+from fleetgate.errors import Unavailable
+from fleetgate.pki import certificate, chain
+from fleetgate.pki.issuer import IssuerCertificate
+from fleetgate.pki.keys import KeyKind
+from fleetgate.pki.profile import (
+    AWS_DEVICE,
+    DAY,
+    ISSUING_CA,
+    ROOT_CA,
+    SERVER,
+    STRICT_DEVICE,
+    Profile,
+    Validity,
+    common_name,
+)
+from fleetgate.pki.seal import Vault
+from fleetgate.pki.signer import KeyFileSigner
+from fleetgate.runtime import Issuer
+
+# A server certificate with less than this left is made anew, at start and while running.
+RENEW_BEFORE = 30 * DAY
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """An installation's own files, opened."""
+
+    folder: Path
+    issuer: Issuer
+    vault: Vault
+    founded: bool
+    """Whether this start made them."""
+    entropy: Callable[[int], bytes]
+
+    @property
+    def root_file(self) -> Path:
+        return self.folder / "ca" / "root.pem"
+
+    @property
+    def server_chain(self) -> Path:
+        return self.folder / "tls" / "server.pem"
+
+    @property
+    def server_key(self) -> Path:
+        return self.folder / "tls" / "server.key"
+
+    def server_certificate(self, names: Sequence[str], now: int) -> bool:
+        """See to it that `server_chain` is good for *names* and for some time; True when it was made anew."""
+        if self.server_chain.exists() and _still_good(self.server_chain, names, now):
+            return False
+        draft = self.server_key.with_suffix(".next")
+        draft.unlink(missing_ok=True)
+        signer = KeyFileSigner.create(draft, KeyKind.EC_P256)
+        serial = certificate.serial_number(self.entropy(20))
+        prepared = certificate.prepare(
+            SERVER, self.issuer.certificate, common_name(names[0]), signer.public_key, serial, now, names
+        )
+        signed = certificate.complete(prepared, self.issuer.signer.sign(prepared.tbs))
+        # Key first: with a crash in between the two do not fit, which `_still_good` notices at the next start.
+        draft.replace(self.server_key)
+        _write(self.server_chain, certificate.pem(signed) + self.issuer.chain_pem, 0o644)
+        return True
+
+
+def open_installation(folder: Path, config: Config, entropy: Callable[[int], bytes], now: int) -> Installation:
+    """Open the installation in *folder*, founding it where there is none. Raises Unavailable with what to mend."""
+    founded = not (folder / "ca" / "issuing.pem").exists()
+    try:
+        for part in ("", "ca", "tls", "secrets"):
+            (folder / part).mkdir(mode=0o700, parents=True, exist_ok=True)
+        passphrase = _passphrase(folder, config, entropy)
+        if founded:
+            _found(folder, config, passphrase, entropy, now)
+        root = (folder / "ca" / "root.pem").read_text()
+        issuing = (folder / "ca" / "issuing.pem").read_text()
+        sealing = folder / "secrets" / "sealing.key"
+        vault = Vault.open(sealing) if sealing.exists() else Vault.create(sealing)
+    except OSError as error:
+        raise Unavailable(f"The data directory {folder} cannot be used: {error}") from error
+    own = certificate.load(issuing)
+    issuer = Issuer(
+        certificate=IssuerCertificate.of(own),
+        fingerprint=certificate.fingerprint(own),
+        signer=KeyFileSigner.open(folder / "ca" / "issuing.key", passphrase),
+        profile=_device_profile(config),
+        chain_pem=issuing + root,
+    )
+    return Installation(folder, issuer, vault, founded, entropy)
+
+
+def _device_profile(config: Config) -> Profile:
+    if config.authority.profile == "aws":
+        return AWS_DEVICE
+    validity = Validity(duration=config.authority.device_validity, cut_to_issuer=True)
+    return replace(STRICT_DEVICE, validity=validity)
+
+
+def _passphrase(folder: Path, config: Config, entropy: Callable[[int], bytes]) -> bytes:
+    """From the configured file; else from the installation's own, made at first start."""
+    file = config.authority.passphrase_file or folder / "secrets" / "passphrase"
+    if not file.exists() and config.authority.passphrase_file is None:
+        _write(file, base64.b64encode(entropy(32)).decode() + "\n", 0o600)
+    if file.stat().st_mode & 0o077:
+        raise Unavailable(f"The passphrase file {file} is open to others than its owner; run: chmod 600 {file}")
+    first = file.read_bytes().partition(b"\n")[0].strip()
+    if not first:
+        raise Unavailable(f"The passphrase file {file} has no passphrase on its first line.")
+    return first
+
+
+def _found(folder: Path, config: Config, passphrase: bytes, entropy: Callable[[int], bytes], now: int) -> None:
+    """A root that signs itself and an issuing CA below it. What an earlier attempt left half made is made anew."""
+    for leftover in ("root.pem", "root.key", "issuing.key"):
+        (folder / "ca" / leftover).unlink(missing_ok=True)
+    kind = KeyKind(config.authority.ca_key)
+    tag = entropy(4).hex()
+    root_key = KeyFileSigner.create(folder / "ca" / "root.key", kind, passphrase)
+    own = IssuerCertificate.self_signed(common_name(f"fleetgate root {tag}"), root_key.public_key)
+    root = _sign(ROOT_CA, own, root_key, own.name, root_key, entropy, now)
+    issuing_key = KeyFileSigner.create(folder / "ca" / "issuing.key", kind, passphrase)
+    name = common_name(f"fleetgate issuing CA {tag}")
+    issuing = _sign(ISSUING_CA, IssuerCertificate.of(root), root_key, name, issuing_key, entropy, now)
+    _write(folder / "ca" / "root.pem", certificate.pem(root), 0o644)
+    _write(folder / "ca" / "issuing.pem", certificate.pem(issuing), 0o644)
+
+
+def _sign(
+    profile: Profile,
+    issuer: IssuerCertificate,
+    signer: KeyFileSigner,
+    name: x509.Name,
+    subject: KeyFileSigner,
+    entropy: Callable[[int], bytes],
+    now: int,
+) -> x509.Certificate:
+    serial = certificate.serial_number(entropy(20))
+    prepared = certificate.prepare(profile, issuer, name, subject.public_key, serial, now)
+    return certificate.complete(prepared, signer.sign(prepared.tbs))
+
+
+def _still_good(chain_file: Path, names: Sequence[str], now: int) -> bool:
+    """Whether the server certificate speaks for *names*, fits its key, and is good for longer than `RENEW_BEFORE`."""
+    key = KeyFileSigner.open(chain_file.with_suffix(".key"))
+    leaf = chain.parse_bundle(chain_file.read_text())[0]
+    extension = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    carried = {*extension.get_values_for_type(x509.DNSName), *map(str, extension.get_values_for_type(x509.IPAddress))}
+    ends = int(leaf.not_valid_after_utc.timestamp() * 1000)
+    return carried == set(names) and leaf.public_key() == key.public_key and ends - now > RENEW_BEFORE
+
+
+def _write(path: Path, text: str, mode: int) -> None:
+    """*path* with all of *text* or as it was before."""
+    draft = path.with_name(f".{path.name}.new")
+    draft.unlink(missing_ok=True)
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)

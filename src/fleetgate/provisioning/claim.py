@@ -1,0 +1,286 @@
+"""Provisioning by claim (AWS: CreateKeysAndCertificate, CreateCertificateFromCsr and RegisterThing over MQTT).
+
+A device connects with a certificate that many devices share, asks for one of its own, and gets an ownership token with
+it; the token proves the follow-up, in which a template turns the certificate into a thing with policies.
+
+    create / create-from-csr    certificate PENDING_ACTIVATION + token, both for an hour
+    provision                   read -> ask the hook -> render -> one transaction
+
+A device that already has a thing asks the same way over its own certificate and gets the next one: rotation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Final
+
+from fleetgate import authority
+from fleetgate.access import Principal
+from fleetgate.database.port import Tx
+from fleetgate.errors import AccessDenied, InvalidOwnershipToken, InvalidParameters, InvalidSigningRequest, NotFound
+from fleetgate.names import Act
+from fleetgate.pki import csr, keys
+from fleetgate.provisioning import rebind
+from fleetgate.provisioning.apply import Outcome, apply
+from fleetgate.registry import attachments, audit, certificates, claims, events, functions, outbox, templates, tokens
+from fleetgate.registry.certificates import Certificate, Status
+from fleetgate.runtime import HookRequest, Runtime
+from fleetgate.template.document import Kind, parse
+from fleetgate.template.plan import Plan
+from fleetgate.template.render import render
+
+SERIAL_PARAMETERS: Final = ("SerialNumber", "serialNumber", "DeviceSerial", "deviceId")
+"""The parameter that a claim's allow-list is held against: the first of these that the device sent."""
+_TOKEN_BYTES: Final = 48
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """A connection that may ask: who it is, and as what it connected."""
+
+    principal: Principal
+    client_id: str
+
+
+async def create_keys(runtime: Runtime, act: Act, asker: Asker) -> dict[str, Any]:
+    """A key pair made here, and its certificate. The private key is in this answer and nowhere else.
+
+    Raises AccessDenied or Throttled when the asker may not ask (any more).
+    """
+    await _may_ask(runtime, act, asker)
+    # An empty pool means making a key: tens of milliseconds that nobody else should wait for.
+    pair = runtime.keys.take() if runtime.keys else await asyncio.to_thread(runtime.keys.take)
+    issued = await authority.issue(runtime, act, pair.public_key())
+    token = await _keep(runtime, act, asker, issued)
+    return {
+        "certificateId": issued.fingerprint,
+        "certificatePem": issued.pem,
+        "privateKey": keys.private_key_pem(pair),
+        "certificateOwnershipToken": token,
+    }
+
+
+async def create_from_csr(runtime: Runtime, act: Act, asker: Asker, request: Mapping[str, Any]) -> dict[str, Any]:
+    """A certificate for the key that signed `certificateSigningRequest` (PEM).
+
+    Raises InvalidSigningRequest, and what `create_keys` raises.
+    """
+    await _may_ask(runtime, act, asker)
+    pem = request.get("certificateSigningRequest")
+    if not isinstance(pem, str) or not pem:
+        raise InvalidSigningRequest("Send the signing request as PEM text in certificateSigningRequest.")
+    verified = csr.parse(pem)
+    issued = await authority.issue(runtime, act, verified.public_key, csr=verified)
+    token = await _keep(runtime, act, asker, issued)
+    return {
+        "certificateOwnershipToken": token,
+        "certificateId": issued.fingerprint,
+        "certificatePem": issued.pem,
+    }
+
+
+async def register_thing(
+    runtime: Runtime, act: Act, asker: Asker, template_name: str, request: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What `certificateOwnershipToken` and `parameters` ask for, by the template's default version.
+
+    Raises InvalidOwnershipToken, InvalidParameters, NotFound, AccessDenied, Throttled, ConflictingUpdate and what the
+    registry raises; then nothing has changed and the token is as good as before.
+    """
+    digest, parameters = _read(request)
+    case = await runtime.database.glance(lambda tx: _open(tx, act, asker, template_name, digest))
+    parameters, approved = await _ask(runtime, act, asker, case, parameters)
+    plan = _plan(case, parameters)
+    outcome = await runtime.write(lambda tx: _settle(tx, act, runtime, asker, case, plan, parameters, approved))
+    answer: dict[str, Any] = {"deviceConfiguration": dict(outcome.device_configuration)}
+    if outcome.thing_name is not None:
+        answer["thingName"] = outcome.thing_name
+    return answer
+
+
+# --- who may ask ------------------------------------------------------------------------------------------------------
+
+
+class _Standing(Enum):
+    CLAIM = "registered claim"
+    DEVICE = "certificate of a thing"
+    UNREGISTERED = "neither"
+
+
+def _standing(tx: Tx, act: Act, fingerprint: str) -> _Standing:
+    if claims.find(tx, act.realm, fingerprint) is not None:
+        return _Standing.CLAIM
+    if attachments.things_of(tx, act.realm, fingerprint):
+        return _Standing.DEVICE
+    return _Standing.UNREGISTERED
+
+
+async def _may_ask(runtime: Runtime, act: Act, asker: Asker) -> None:
+    """Before a certificate is made for anybody: is there any way that this asker could complete?"""
+
+    def look(tx: Tx) -> None:
+        match _standing(tx, act, asker.principal.fingerprint):
+            case _Standing.CLAIM:
+                claims.check(tx, act, asker.principal.fingerprint)
+            case _Standing.UNREGISTERED if runtime.config.claims.unregistered == "refuse":
+                raise _unregistered(asker.principal.fingerprint)
+
+    await runtime.database.glance(look)
+
+
+def _unregistered(fingerprint: str) -> AccessDenied:
+    return AccessDenied(
+        f"Certificate {fingerprint} is no registered claim, and this installation refuses those. An operator gives it "
+        f"a budget with: fleetgate claim register {fingerprint} --template NAME --count N"
+    )
+
+
+def _spend(
+    tx: Tx, act: Act, runtime: Runtime, asker: Asker, template: str, parameters: Mapping[str, str], thing: str | None
+) -> None:
+    """Count this one against the claim's budget; a claim that nobody registered gets the default one, or is refused."""
+    fingerprint = asker.principal.fingerprint
+    if claims.find(tx, act.realm, fingerprint) is None:
+        if runtime.config.claims.unregistered == "refuse":
+            raise _unregistered(fingerprint)
+        claims.register(tx, act, fingerprint, maximum=runtime.config.claims.default_budget, batch="unregistered")
+    serial = next((parameters[name] for name in SERIAL_PARAMETERS if name in parameters), thing)
+    claims.spend(tx, act, fingerprint, template, serial, thing)
+
+
+async def _keep(runtime: Runtime, act: Act, asker: Asker, issued: authority.Issued) -> str:
+    """Certificate and token in one transaction; the token itself goes to the device and nowhere else."""
+    token = b64encode(runtime.entropy(_TOKEN_BYTES)).decode()
+    claim = asker.principal.fingerprint
+
+    def keep(tx: Tx) -> None:
+        authority.record(tx, act, issued, Status.PENDING_ACTIVATION, claim_fingerprint=claim)
+        tokens.issue(
+            tx,
+            act,
+            _digest(token),
+            fingerprint=issued.fingerprint,
+            claim_fingerprint=claim,
+        )
+
+    await runtime.write(keep)
+    return token
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+# --- RegisterThing ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """Everything that was read before the hook is asked."""
+
+    template: templates.Template
+    body: str
+    certificate: Certificate
+    digest: str
+    function: str | None
+
+
+def _read(request: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    token = request.get("certificateOwnershipToken")
+    if not isinstance(token, str) or not token:
+        raise InvalidOwnershipToken("Certificate ownership token cannot be empty.")
+    parameters = request.get("parameters")
+    if parameters is None:
+        parameters = {}
+    if not isinstance(parameters, dict) or not all(isinstance(key, str) for key in parameters):
+        raise InvalidParameters("parameters must be a map from names to texts.")
+    wrong = sorted(key for key, value in parameters.items() if not isinstance(value, str))
+    if wrong:
+        raise InvalidParameters(f"Parameters must be texts; these are not: {', '.join(wrong)}.")
+    return _digest(token), parameters
+
+
+def _open(tx: Tx, act: Act, asker: Asker, template_name: str, digest: str) -> _Case:
+    template = templates.find(tx, act.realm, template_name)
+    if template is None:
+        raise NotFound(f"Provisioning template {template_name} does not exist in this account and region.")
+    if template.type is not templates.Type.FLEET_PROVISIONING:
+        raise AccessDenied(f"Provisioning template {template_name} is of type {template.type}, not FLEET_PROVISIONING.")
+    if not template.enabled:
+        raise AccessDenied(f"Provisioning template {template_name} is disabled.")
+    fingerprint = tokens.check(tx, act, digest, claim_fingerprint=asker.principal.fingerprint)
+    bound = None
+    if template.hook_target_arn is not None:
+        found = functions.find(tx, act.realm, template.hook_target_arn.rpartition(":")[2])
+        bound = f"{found.file}:{found.handler}" if found else None
+    version = templates.get_version(tx, act.realm, template_name, template.default_version)
+    return _Case(template, version.body, certificates.get(tx, act.realm, fingerprint), digest, bound)
+
+
+async def _ask(
+    runtime: Runtime, act: Act, asker: Asker, case: _Case, parameters: dict[str, str]
+) -> tuple[dict[str, str], bool]:
+    """The hook's word: the parameters with its overrides, and whether there was a hook that said yes."""
+    target = case.template.hook_target_arn
+    if target is None:
+        return parameters, False
+    hook = runtime.hooks.find(act.realm, target, case.function)
+    if hook is None:
+        raise AccessDenied(
+            f"The pre-provisioning hook {target} is bound to nothing, so nobody can approve. Bind it with: fleetgate "
+            f"function bind {target.rpartition(':')[2]} FILE"
+        )
+    answer = await hook.decide(
+        HookRequest(
+            claim_certificate_id=asker.principal.fingerprint,
+            certificate_id=case.certificate.fingerprint,
+            certificate_pem=case.certificate.pem,
+            template_arn=act.realm.arn("provisioningtemplate", case.template.name),
+            client_id=asker.client_id,
+            parameters=parameters,
+        )
+    )
+    if not answer.allowed:
+        raise AccessDenied(f"The pre-provisioning hook denied: {answer.reason or 'it gave no reason'}.")
+    return {**parameters, **answer.parameter_overrides}, True
+
+
+def _plan(case: _Case, parameters: Mapping[str, str]) -> Plan:
+    document = parse(case.body, Kind.FLEET_PROVISIONING)
+    return render(document, parameters, {"AWS::IoT::Certificate::Id": case.certificate.fingerprint})
+
+
+def _settle(
+    tx: Tx,
+    act: Act,
+    runtime: Runtime,
+    asker: Asker,
+    case: _Case,
+    plan: Plan,
+    parameters: Mapping[str, str],
+    approved: bool,
+) -> Outcome:
+    """The one transaction. The token is redeemed first: of two that come at once the second finds it used."""
+    claim = asker.principal.fingerprint
+    tokens.redeem(tx, act, case.digest, claim_fingerprint=claim)
+    new = certificates.get(tx, act.realm, case.certificate.fingerprint)
+    name = plan.thing.name if plan.thing else None
+    if _standing(tx, act, claim) is _Standing.DEVICE:
+        if name is None:
+            raise AccessDenied("A device's own certificate renews its thing, and this template names no thing.")
+        rebind.renew(tx, act, name, claim, new)
+        outcome = apply(tx, act, plan, new, lambda _: None)
+    else:
+        _spend(tx, act, runtime, asker, case.template.name, parameters, name)
+        rule = rebind.rule_of(case.template)
+        outcome = apply(tx, act, plan, new, lambda thing: rebind.settle(tx, act, thing, new, rule, approved=approved))
+    target = act.realm.arn("thing", name) if name else act.realm.arn("cert", new.fingerprint)
+    details = {"template": case.template.name, "certificateId": new.fingerprint, "clientId": asker.client_id}
+    audit.add(tx, act, "RegisterThing", target, "ok", details=details)
+    outbox.add(tx, act, events.DeviceProvisioned(case.template.name, name or "", new.fingerprint, claim))
+    return outcome

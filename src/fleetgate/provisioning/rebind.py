@@ -1,0 +1,78 @@
+"""May a thing that exists get a new certificate? Nobody takes over somebody else's thing in silence."""
+
+from __future__ import annotations
+
+from fleetgate.database.port import Tx
+from fleetgate.errors import AccessDenied
+from fleetgate.names import Act
+from fleetgate.registry import attachments, certificates
+from fleetgate.registry.certificates import Certificate, Status
+from fleetgate.registry.templates import Reprovisioning, Template
+
+
+def rule_of(template: Template) -> Reprovisioning:
+    """What the template says, or else: its hook decides where it has one, the device's key where it has none."""
+    if template.reprovisioning is not None:
+        return template.reprovisioning
+    return Reprovisioning.SAME_KEY if template.hook_target_arn is None else Reprovisioning.HOOK
+
+
+def settle(tx: Tx, act: Act, thing: str, new: Certificate, rule: Reprovisioning, *, approved: bool) -> None:
+    """Make room for *new* beside the certificates that *thing* has, or raise AccessDenied.
+
+    A certificate that never connected is disabled under every rule but `never`: its answer was lost on the way, or
+    somebody raced. One that did stays in force until *new* connects for the first time (except under `allow`, where
+    it simply stays), so that a device that loses this answer too is not left without any.
+    """
+    active = [
+        other
+        for other in attachments.certificates_of(tx, act.realm, thing)
+        if other.status == Status.ACTIVE and other.fingerprint != new.fingerprint
+    ]
+    if not active:
+        return
+    if rule is Reprovisioning.NEVER:
+        raise AccessDenied(
+            f"Thing {thing} already has an active certificate, and the template says reprovisioning never. "
+            "Deactivate that certificate first."
+        )
+    used = [other for other in active if other.first_connected_at is not None]
+    if used and not _may(rule, used, new, approved=approved):
+        raise AccessDenied(_why(rule, thing))
+    for other in active:
+        if other.first_connected_at is None:
+            certificates.set_status(tx, act, other.fingerprint, Status.INACTIVE)
+        elif rule is not Reprovisioning.ALLOW:
+            certificates.supersede(tx, act, other.fingerprint, by=new.fingerprint)
+
+
+def renew(tx: Tx, act: Act, thing: str, asking: str, new: Certificate) -> None:
+    """Rotation: the certificate *asking* speaks for *thing*, so *new* may follow it.
+
+    Every active certificate of the thing is superseded: it is disabled when *new* connects for the first time. Raises
+    AccessDenied when *asking* speaks for another thing.
+    """
+    bound = attachments.certificates_of(tx, act.realm, thing)
+    if all(other.fingerprint != asking for other in bound):
+        raise AccessDenied(f"A device may renew its own certificate only; this one is not attached to thing {thing}.")
+    for other in bound:
+        if other.status == Status.ACTIVE and other.fingerprint != new.fingerprint:
+            certificates.supersede(tx, act, other.fingerprint, by=new.fingerprint)
+
+
+def _may(rule: Reprovisioning, used: list[Certificate], new: Certificate, *, approved: bool) -> bool:
+    if rule is Reprovisioning.SAME_KEY:
+        return any(other.public_key_fingerprint == new.public_key_fingerprint for other in used)
+    return rule is Reprovisioning.ALLOW or approved
+
+
+def _why(rule: Reprovisioning, thing: str) -> str:
+    if rule is Reprovisioning.SAME_KEY:
+        return (
+            f"Thing {thing} already has an active certificate with another key. Ask again with a signing request of "
+            "the same key, renew over the device's own certificate, or deactivate the old certificate."
+        )
+    return (
+        f"Thing {thing} already has an active certificate, and the template lets only its pre-provisioning hook decide "
+        "about that; no hook approved."
+    )

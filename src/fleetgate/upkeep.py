@@ -1,0 +1,77 @@
+"""What an installation does by itself: write down refusals, seal the audit trail, sweep what was never finished."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+import structlog
+
+from fleetgate.database.port import Database, Tx
+from fleetgate.errors import FleetgateError
+from fleetgate.registry import audit, certificates
+from fleetgate.runtime import Refusal
+
+log = structlog.get_logger(__name__)
+
+# A flood of refusals may fill neither memory nor the database: what does not fit is counted and said in one entry.
+MOST_WAITING = 10_000
+MOST_AT_ONCE = 500
+_SECONDS = 0.5
+_SWEEP_MILLISECONDS = 60_000
+
+
+class Upkeep:
+    """`run` until cancelled; `finish` writes what is still waiting."""
+
+    def __init__(self, database: Database, clock: Callable[[], int]) -> None:
+        self._database = database
+        self._clock = clock
+        self._refusals: deque[Refusal] = deque()
+        self._dropped = 0
+        self._swept_at = 0
+
+    def refused(self, refusal: Refusal) -> None:
+        """Remember *refusal* for the audit trail."""
+        if len(self._refusals) < MOST_WAITING:
+            self._refusals.append(refusal)
+        else:
+            self._dropped += 1
+
+    async def run(self) -> None:
+        while True:
+            await asyncio.sleep(_SECONDS)
+            try:
+                await self.finish()
+                await self._sweep()
+            except FleetgateError as error:
+                log.warning("upkeep postponed", reason=error.message)
+
+    async def finish(self) -> None:
+        """Write every waiting refusal and seal the audit trail to its end."""
+        while self._refusals:
+            batch = [self._refusals.popleft() for _ in range(min(MOST_AT_ONCE, len(self._refusals)))]
+            try:
+                await self._database.write(lambda tx, batch=batch: _write_down(tx, batch))  # type: ignore[misc]
+            except FleetgateError:
+                self._refusals.extendleft(reversed(batch))
+                raise
+        if self._dropped:
+            log.warning("refusals not written down", count=self._dropped)
+            self._dropped = 0
+        while await self._database.glance(audit.unsealed):
+            await self._database.write(lambda tx: audit.seal(tx, self._clock(), MOST_AT_ONCE))
+
+    async def _sweep(self) -> None:
+        now = self._clock()
+        if now - self._swept_at < _SWEEP_MILLISECONDS:
+            return
+        self._swept_at = now
+        if swept := await self._database.write(lambda tx: certificates.sweep(tx, now)):
+            log.info("unprovisioned certificates swept", count=swept)
+
+
+def _write_down(tx: Tx, refusals: list[Refusal]) -> None:
+    for refusal in refusals:
+        audit.add(tx, refusal.act, refusal.action, refusal.target, "refused", refusal.reason)
