@@ -99,6 +99,8 @@ class HttpsHook:
         Raises InvalidRequest for an address that is neither https:// nor a loopback http://, or an unusable CA file.
         """
         self._url = _checked(url)
+        # Without path and query, which may hold a secret that the audit trail should not.
+        self._shown = f"{self._url.scheme}://{self._url.netloc}"
         self._ssl = _context(ca_file) if self._url.scheme == "https" else None
         self._limit = time_limit
         self._places = asyncio.Semaphore(concurrency)
@@ -108,12 +110,12 @@ class HttpsHook:
             async with asyncio.timeout(self._limit / 1000), self._places:
                 return judge(await self._ask(json.dumps(question(request)).encode()))
         except TimeoutError:
-            return _no(f"{self._url.geturl()} did not answer within {self._limit} ms")
+            return _no(f"{self._shown} did not answer within {self._limit} ms")
         except (OSError, ValueError, RecursionError, httptools.HttpParserError) as error:
-            return _no(f"{self._url.geturl()}: {error}")
+            return _no(f"{self._shown}: {error}")
         except Exception as error:
             log.exception("hook failed", template=request.template_arn)
-            return _no(f"{self._url.geturl()}: {type(error).__name__}: {error}")
+            return _no(f"{self._shown}: {type(error).__name__}: {error}")
 
     async def _ask(self, body: bytes) -> Any:
         async with self._connection() as (reader, writer):
@@ -189,7 +191,7 @@ def _checked(url: str) -> SplitResult:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError as error:
-        raise InvalidRequest(f"The hook's address {url!r} cannot be read: {error}.") from error
+        raise InvalidRequest(f"The hook's address cannot be read: {error}.") from error
     if not url.isascii() or not url.isprintable() or " " in url:
         problem = "has characters that must be percent-encoded"
     elif not host:
@@ -199,7 +201,7 @@ def _checked(url: str) -> SplitResult:
     elif parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(host)):
         problem = "must begin with https:// (http:// is for this machine's loopback only)"
     if problem:
-        raise InvalidRequest(f"The hook's address {url!r} {problem}.")
+        raise InvalidRequest(f"The hook's address (host {host!r}) {problem}.")
     return parts
 
 

@@ -119,8 +119,9 @@ def test_addresses_that_may_be_asked(url: str) -> None:
     ],
 )
 def test_addresses_that_may_not(url: str, problem: str) -> None:
-    with pytest.raises(InvalidRequest, match=problem):
+    with pytest.raises(InvalidRequest, match=problem) as caught:
         HttpsHook(url)
+    assert "secret" not in caught.value.message
 
 
 def test_a_ca_file_must_be_one(tmp_path: Path) -> None:
