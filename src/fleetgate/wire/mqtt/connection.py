@@ -79,6 +79,7 @@ class Connection:
         self._awaiting = now if role is Role.SERVER else None  # since when the peer owes us a packet
         self._clean_start = True
         self._session_expiry = 0
+        self._method: str | None = None  # of enhanced authentication, which we speak as a client alone
 
     # -- receiving ---------------------------------------------------------------------------------------------------
 
@@ -141,8 +142,10 @@ class Connection:
 
     def _admit_connect(self, packet: Connect) -> Packet:
         self.version, self._outgoing.peer = packet.version, packet.properties
+        self._clean_start = packet.clean_start
         self._session_expiry = packet.properties.get("session_expiry_interval", 0)
-        self.keep_alive = self.rules.keep_alive(packet.keep_alive)
+        # MQTT 5 holds a client to another keep-alive than its own only if the CONNACK says so [MQTT-3.2.2-22].
+        self.keep_alive = packet.keep_alive if packet.version >= V5 else self.rules.keep_alive(packet.keep_alive)
         self.rules.check_client_id(packet.client_id)
         if "authentication_method" in packet.properties:
             raise ProtocolError(Reason.BAD_AUTHENTICATION_METHOD, "enhanced authentication is not offered")
@@ -176,6 +179,8 @@ class Connection:
     def _admit_publish(self, packet: Publish) -> Packet:
         if self.role is Role.SERVER:
             self._check_message(packet)
+            if "subscription_identifier" in packet.properties:  # [MQTT-3.3.4-6]
+                raise ProtocolError(Reason.PROTOCOL_ERROR, "a client's PUBLISH holds a subscription identifier")
         if packet.packet_id is not None:
             take = self._incoming.take_message if self.version >= V5 else self._incoming.take_again
             take(packet.packet_id)
@@ -208,15 +213,25 @@ class Connection:
         return packet
 
     def _admit_disconnect(self, packet: Disconnect) -> Packet:
-        if self.role is Role.SERVER:
-            self._check_expiry(packet)
+        self._check_expiry(packet, by_client=self.role is Role.SERVER)
         self.phase = Phase.CLOSED
         return packet
 
+    def _check_expiry(self, packet: Disconnect, *, by_client: bool) -> None:
+        if not by_client and "session_expiry_interval" in packet.properties:  # [MQTT-3.14.2-2]
+            raise ProtocolError(Reason.PROTOCOL_ERROR, "a server's DISCONNECT holds a session expiry interval")
+        if packet.properties.get("session_expiry_interval", 0) and not self._session_expiry:  # 3.14.2.2.2
+            message = "a DISCONNECT gives a session an expiry that its CONNECT did not"
+            raise ProtocolError(Reason.PROTOCOL_ERROR, message)
+
     def _admit_auth(self, packet: Auth) -> Packet:
-        if self.role is Role.SERVER:
-            raise ProtocolError(Reason.PROTOCOL_ERROR, "an AUTH without an authentication method in the CONNECT")
+        self._check_auth(packet)
         return packet
+
+    def _check_auth(self, packet: Auth) -> None:
+        # [MQTT-4.12.0-5, MQTT-4.12.0-6, MQTT-4.12.0-7]
+        if self._method is None or packet.properties.get("authentication_method", self._method) != self._method:
+            raise ProtocolError(Reason.PROTOCOL_ERROR, "an AUTH that does not go with the CONNECT's method")
 
     # -- sending -----------------------------------------------------------------------------------------------------
 
@@ -309,8 +324,13 @@ class Connection:
     def _note_connect(self, packet: Connect, now: int) -> None:
         self._incoming.announced(packet.properties)
         self._clean_start, self.keep_alive = packet.clean_start, packet.keep_alive
+        self._method = packet.properties.get("authentication_method")
         self._session_expiry = packet.properties.get("session_expiry_interval", 0)
         self.phase, self._awaiting = Phase.CONNECTING, now
+
+    def _check_connack(self, packet: ConnAck) -> None:
+        if packet.session_present and self._clean_start:  # [MQTT-3.2.2-2]; 3.1.1: [MQTT-3.2.2-1]
+            raise ProtocolError(Reason.PROTOCOL_ERROR, "a session that starts clean cannot be present")
 
     def _note_connack(self, packet: ConnAck, now: int) -> None:
         self.phase = Phase.CLOSED if packet.reason else Phase.OPEN
@@ -341,13 +361,7 @@ class Connection:
         self._awaiting = now
 
     def _check_disconnect(self, packet: Disconnect) -> None:
-        if self.role is Role.CLIENT:
-            self._check_expiry(packet)
-
-    def _check_expiry(self, packet: Disconnect) -> None:
-        if packet.properties.get("session_expiry_interval", 0) and not self._session_expiry:  # 3.14.2.2.2
-            message = "a DISCONNECT gives a session an expiry that its CONNECT did not"
-            raise ProtocolError(Reason.PROTOCOL_ERROR, message)
+        self._check_expiry(packet, by_client=self.role is Role.CLIENT)
 
     def _note_disconnect(self, packet: Disconnect, now: int) -> None:
         self.phase = Phase.CLOSED
@@ -403,7 +417,7 @@ class Connection:
     # What is looked at before a packet is encoded, and what is remembered once it is.
     _SEND: ClassVar[dict[type, tuple[Callable[..., None] | None, Callable[..., None] | None]]] = {
         Connect: (_check_connect, _note_connect),
-        ConnAck: (None, _note_connack),
+        ConnAck: (_check_connack, _note_connack),
         Publish: (_check_publish, _note_publish),
         PubAck: (None, _note_answer),
         PubRec: (None, _note_exactly_once),
@@ -414,6 +428,7 @@ class Connection:
         UnsubAck: (None, _note_answer),
         PingReq: (None, _note_ping),
         Disconnect: (_check_disconnect, _note_disconnect),
+        Auth: (_check_auth, None),
     }
 
 

@@ -44,7 +44,7 @@ class Incoming:
         self._questions.discard(packet_id)
 
     def _check_free(self, packet_id: int) -> None:
-        if packet_id in self._messages or packet_id in self._questions:  # [MQTT-2.2.1-4]
+        if packet_id in self._messages or packet_id in self._questions:  # [MQTT-2.2.1-3, MQTT-2.2.1-4]
             raise ProtocolError(Reason.PROTOCOL_ERROR, f"packet identifier {packet_id} is in use already")
 
     def resolve(self, packet: Publish) -> Publish:
@@ -125,6 +125,6 @@ class Outgoing:
         filters = self._asked.get(packet_id, 0)
         if not filters:
             raise ProtocolError(Reason.PROTOCOL_ERROR, f"nobody asked what packet {packet_id} answers")
-        if reasons is not None and reasons != filters:  # [MQTT-3.9.3-1, MQTT-3.11.3-1]
+        if reasons is not None and reasons != filters:  # [MQTT-3.8.4-6]
             raise ProtocolError(Reason.PROTOCOL_ERROR, f"{reasons} answers for {filters} filters")
         del self._asked[packet_id]

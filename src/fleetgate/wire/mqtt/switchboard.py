@@ -301,7 +301,7 @@ class Switchboard(Generic[S]):
         client, given = subscriber.client, []
         identifiers = () if subscriber.identifier is None else (subscriber.identifier,)
         for message in self.retained.select(subscriber.subscription.topic_filter, now):
-            offer = _Offer(min(message.qos, subscriber.subscription.qos), True, identifiers)  # [MQTT-3.3.1-8]
+            offer = _Offer(min(message.qos, subscriber.subscription.qos), True, identifiers)  # 3.1.1: [MQTT-3.3.1-8]
             if client.sink is None or client.sink.may_receive(message.topic):
                 ready = client.session.deliver(_copy(message, offer), now)
                 if ready is not None:
