@@ -119,7 +119,7 @@ def policies_for(tx: Tx, realm: Realm, fingerprint: str, thing_name: str | None)
     *thing_name* is given, those on that thing's static groups and on every group above them. By name, each once.
 
     On the path of every connect, hence one statement. Whether the thing is the certificate's own is the caller's to
-    know (`thing_for`).
+    know (`spoken_for`).
     """
     if thing_name is None:
         rows = tx.rows(_ON_CERTIFICATE, realm=str(realm), fingerprint=fingerprint)
@@ -221,17 +221,30 @@ def fingerprint_of(realm: Realm, principal: str) -> str:
     return as_fingerprint(arn.name)
 
 
-def thing_for(tx: Tx, realm: Realm, fingerprint: str, client_id: str) -> Principal | None:
+def spoken_for(tx: Tx, realm: Realm, fingerprint: str, client_id: str) -> Principal | None:
     """The thing that a connection speaks for: the certificate's exclusive one, or the one of its things that
     *client_id* names.
     """
     rows = tx.rows(
-        """SELECT * FROM thing_principals
-           WHERE realm = :realm AND fingerprint = :fingerprint AND (exclusive = 1 OR thing_name = :client_id)
-           ORDER BY exclusive DESC LIMIT 1""",
+        """SELECT * FROM thing_principals WHERE realm = :realm AND fingerprint = :fingerprint
+           ORDER BY thing_name LIMIT 1""",
         realm=str(realm),
         fingerprint=fingerprint,
-        client_id=client_id,
+    )
+    # An exclusive thing is the only one, so the first tells; of many others, the client id's is found by its key.
+    first = _principal(rows[0]) if rows else None
+    if first is None or first.exclusive or first.thing_name == client_id:
+        return first
+    return find_principal(tx, realm, client_id, fingerprint)
+
+
+def find_principal(tx: Tx, realm: Realm, thing_name: str, fingerprint: str) -> Principal | None:
+    """The attachment of this certificate to this thing."""
+    rows = tx.rows(
+        "SELECT * FROM thing_principals WHERE realm = :realm AND thing_name = :thing AND fingerprint = :fingerprint",
+        realm=str(realm),
+        thing=thing_name,
+        fingerprint=fingerprint,
     )
     return _principal(rows[0]) if rows else None
 

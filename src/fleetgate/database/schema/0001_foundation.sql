@@ -372,7 +372,7 @@ CREATE TABLE audit_entries (
     sealed_at BIGINT,
     PRIMARY KEY (id)
 );
-CREATE UNIQUE INDEX audit_entries_by_position ON audit_entries (position);
+CREATE UNIQUE INDEX audit_entries_by_position ON audit_entries (position) WHERE position IS NOT NULL;
 CREATE INDEX audit_entries_unsealed ON audit_entries (id) WHERE position IS NULL;
 CREATE INDEX audit_entries_by_realm ON audit_entries (realm, id);
 CREATE INDEX audit_entries_by_action ON audit_entries (realm, action, id);

@@ -1,0 +1,234 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fleetgate.database.port import Tx
+from fleetgate.errors import AccessDenied, AlreadyExists, InvalidRequest, NotFound, Throttled
+from fleetgate.names import Act
+from fleetgate.registry import certificates, claims
+from fleetgate.registry.certificates import Certificate, Status
+from fleetgate.registry.claims import Claim, Kind, Rate
+from fleetgate.registry.events import ClaimChanged, Event
+
+Make = Callable[..., Certificate]
+Told = Callable[[], list[Event]]
+MINUTE = 60_000
+
+
+@pytest.fixture
+def claim(tx: Tx, act: Act, certified: Make) -> Callable[..., Claim]:
+    def make(name: str = "claim", **bounds: Any) -> Claim:
+        return claims.register(tx, act, certified(name).fingerprint, **bounds)
+
+    return make
+
+
+def denied(tx: Tx, act: Act, fingerprint: str, *more: str | None, template: str = "t") -> str:
+    """The reason for which a device is refused, which the message does not tell."""
+    with pytest.raises(AccessDenied) as refused:
+        claims.spend(tx, act, fingerprint, template, *more)
+    assert refused.value.message == claims.REFUSED
+    return refused.value.reason
+
+
+def test_register(tx: Tx, act: Act, certified: Make) -> None:
+    certificate = certified()
+    made = claims.register(tx, act, certificate.fingerprint, batch="b7", maximum=3, rate=Rate(2, MINUTE))
+    assert claims.get(tx, act.realm, certificate.fingerprint) == made
+    assert (made.kind, made.enabled, made.used, made.remaining) == (Kind.BATCH, True, 0, 3)
+    assert (made.not_before, made.not_after) == (certificate.not_before, certificate.not_after)
+    with pytest.raises(AlreadyExists):
+        claims.register(tx, act, certificate.fingerprint)
+    with pytest.raises(NotFound):
+        claims.register(tx, act, "0" * 64)
+    with pytest.raises(NotFound):
+        claims.get(tx, act.realm, "0" * 64)
+
+
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        {"maximum": 0},
+        {"not_before": 5, "not_after": 5},
+        {"kind": Kind.TRUSTED_USER, "not_before": 0, "not_after": 5},
+        {"kind": Kind.TRUSTED_USER, "template_name": "t", "not_before": 0, "not_after": 300_001},
+        {"serials": ["x", ""]},
+        {"serials": ["x" * 129]},
+        {"serials": ["a\0b"]},
+    ],
+)
+def test_what_cannot_be_registered(claim: Callable[..., Claim], bounds: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequest):
+        claim(**bounds)
+
+
+@pytest.mark.parametrize(("count", "interval"), [(0, 1), (1, 0)])
+def test_a_rate_is_positive(count: int, interval: int) -> None:
+    with pytest.raises(InvalidRequest):
+        Rate(count, interval)
+
+
+def test_the_budget(tx: Tx, act: Act, claim: Callable[..., Claim]) -> None:
+    made = claim(maximum=2)
+    assert claims.spend(tx, act, made.fingerprint, "t").used == 1
+    assert claims.check(tx, act, made.fingerprint, "t").remaining == 1
+    assert claims.spend(tx, act, made.fingerprint, "u", None, "one").remaining == 0
+    assert "all 2 devices" in denied(tx, act, made.fingerprint)
+    with pytest.raises(AccessDenied) as refused:
+        claims.check(tx, act, made.fingerprint)
+    assert (refused.value.message, "all 2 devices" in refused.value.reason) == (claims.REFUSED, True)
+    assert claims.get(tx, act.realm, made.fingerprint).used == 2
+
+
+def test_no_budget_is_no_bound(tx: Tx, act: Act, claim: Callable[..., Claim]) -> None:
+    made = claim()
+    for _ in range(5):
+        assert claims.spend(tx, act, made.fingerprint, "t").remaining is None
+    assert claims.get(tx, act.realm, made.fingerprint).used == 5
+
+
+def test_reasons_that_a_device_does_not_learn(
+    tx: Tx, act: Act, later: Callable[..., Act], claim: Callable[..., Claim], certified: Make
+) -> None:
+    assert "no registered claim" in denied(tx, act, "0" * 64)
+    assert "no registered claim" in denied(tx, act, certified("device").fingerprint)
+    made = claim(template_name="t", not_before=act.now, not_after=act.now + MINUTE)
+    assert "bound to template t, not u" in denied(tx, act, made.fingerprint, template="u")
+    assert "does not hold yet" in denied(tx, later(-1), made.fingerprint)
+    assert "holds no longer" in denied(tx, later(MINUTE), made.fingerprint)
+    claims.set_enabled(tx, act, made.fingerprint, False)
+    assert "switched off" in denied(tx, act, made.fingerprint)
+    claims.set_enabled(tx, act, made.fingerprint, True)
+    assert claims.spend(tx, later(MINUTE - 1), made.fingerprint, "t").used == 1
+    certificates.set_status(tx, act, made.fingerprint, Status.INACTIVE)
+    assert "is INACTIVE" in denied(tx, act, made.fingerprint)
+
+
+def test_a_realm_knows_its_own_claims_only(
+    tx: Tx, later: Callable[..., Act], elsewhere: Any, claim: Callable[..., Claim]
+) -> None:
+    assert "no registered claim" in denied(tx, later(of=elsewhere), claim().fingerprint)
+
+
+def test_the_rate(tx: Tx, later: Callable[..., Act], claim: Callable[..., Claim]) -> None:
+    fingerprint = claim(rate=Rate(2, MINUTE)).fingerprint
+    claims.spend(tx, later(10), fingerprint, "t")
+    claims.spend(tx, later(20), fingerprint, "t")
+    for ask in (claims.check, claims.spend):
+        with pytest.raises(Throttled, match="later") as refused:
+            ask(tx, later(MINUTE + 9), fingerprint, "t")
+        assert "rate of 2 in 60000 ms" in refused.value.reason
+    after = claims.spend(tx, later(MINUTE + 10), fingerprint, "t")
+    assert (after.used, after.window_used) == (3, 1)
+    claims.check(tx, later(MINUTE + 11), fingerprint)
+    assert claims.spend(tx, later(MINUTE + 12), fingerprint, "t").window_used == 2
+
+
+def test_a_claim_that_is_spent_does_not_learn_its_rate(tx: Tx, act: Act, claim: Callable[..., Claim]) -> None:
+    fingerprint = claim(maximum=1, rate=Rate(1, MINUTE)).fingerprint
+    claims.spend(tx, act, fingerprint, "t")
+    assert "budget" in denied(tx, act, fingerprint)
+
+
+def test_one_serial_makes_one_thing(tx: Tx, act: Act, claim: Callable[..., Claim]) -> None:
+    fingerprint = claim(maximum=2, serials=["s1", "s2", "s3"]).fingerprint
+    assert claims.spend(tx, act, fingerprint, "t", "s1", "one").used == 1
+    assert claims.spend(tx, act, fingerprint, "t", "s1", "one").used == 1
+    assert "used for thing one" in denied(tx, act, fingerprint, "s1", "two")
+    assert "used for thing one" in denied(tx, act, fingerprint, "s1", None)
+    assert "'s9' is not on the list" in denied(tx, act, fingerprint, "s9", "one")
+    assert "None is not on the list" in denied(tx, act, fingerprint, None, "one")
+    assert claims.spend(tx, act, fingerprint, "t", "s2", "two").used == 2
+    assert "budget" in denied(tx, act, fingerprint, "s3", "three")
+    assert claims.spend(tx, act, fingerprint, "t", "s2", "two").used == 2
+    used = {each.serial: each.thing_name for each in claims.page_serials(tx, act.realm, fingerprint).items}
+    assert used == {"s1": "one", "s2": "two", "s3": None}
+
+
+def test_a_serial_without_a_thing_is_used_once(tx: Tx, act: Act, claim: Callable[..., Claim]) -> None:
+    fingerprint = claim(serials=["s1"]).fingerprint
+    claims.spend(tx, act, fingerprint, "t", "s1")
+    assert "was used" in denied(tx, act, fingerprint, "s1")
+
+
+def test_serials_can_be_added(tx: Tx, act: Act, claim: Callable[..., Claim]) -> None:
+    fingerprint = claim().fingerprint
+    assert claims.add_serials(tx, act, fingerprint, []) == 0
+    claims.spend(tx, act, fingerprint, "t", "anything", "zero")
+    assert claims.add_serials(tx, act, fingerprint, ["s1", "s2"]) == 2
+    assert claims.add_serials(tx, act, fingerprint, ["s2", "s3"]) == 1
+    assert "not on the list" in denied(tx, act, fingerprint, "anything", "zero")
+    claims.spend(tx, act, fingerprint, "t", "s3", "three")
+    page = claims.page_serials(tx, act.realm, fingerprint, limit=2)
+    assert [each.serial for each in page.items] == ["s1", "s2"]
+    assert [each.serial for each in claims.page_serials(tx, act.realm, fingerprint, page.next_key).items] == ["s3"]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200, deadline=None)
+@given(serial=st.text(st.characters()) | st.sampled_from(["\ud800", "\0", "s1\0", "S1", " s1"]))
+def test_no_text_from_a_device_passes_for_another(tx: Tx, act: Act, claim: Callable[..., Claim], serial: str) -> None:
+    found = claims.page(tx, act.realm).items
+    fingerprint = found[0].fingerprint if found else claim(serials=["s1"]).fingerprint
+    if serial != "s1":
+        assert "not on the list" in denied(tx, act, fingerprint, serial, "one")
+
+
+def test_the_kill_switch(tx: Tx, act: Act, claim: Callable[..., Claim], told: Told) -> None:
+    one, two, three = (claim(name, batch=batch).fingerprint for name, batch in [("1", "b"), ("2", "b"), ("3", "c")])
+    assert claims.set_enabled(tx, act, one, False).enabled is False
+    claims.set_enabled(tx, act, one, False)
+    assert told() == [ClaimChanged(one, False)]
+    assert claims.set_batch_enabled(tx, act, "b", False) == 1
+    assert told() == [ClaimChanged(two, False)]
+    assert [claims.get(tx, act.realm, each).enabled for each in (one, two, three)] == [False, False, True]
+    assert claims.set_batch_enabled(tx, act, "b", True) == 2
+    with pytest.raises(NotFound):
+        claims.set_enabled(tx, act, "0" * 64, False)
+
+
+def test_set_bounds(tx: Tx, act: Act, claim: Callable[..., Claim]) -> None:
+    made = claim(maximum=1)
+    claims.spend(tx, act, made.fingerprint, "t")
+    changed = claims.set_bounds(
+        tx, act, made.fingerprint, maximum=5, rate=Rate(1, 2), not_before=0, not_after=act.now + 1
+    )
+    assert (changed.maximum, changed.used, changed.rate, changed.not_after) == (5, 1, Rate(1, 2), act.now + 1)
+    lowered = claims.set_bounds(tx, act, made.fingerprint, maximum=None, rate=None, not_before=0, not_after=act.now + 1)
+    assert (lowered.maximum, lowered.rate) == (None, None)
+    with pytest.raises(InvalidRequest):
+        claims.set_bounds(tx, act, made.fingerprint, maximum=0, rate=None, not_before=0, not_after=1)
+
+
+def test_a_lowered_budget_is_spent(tx: Tx, act: Act, claim: Callable[..., Claim]) -> None:
+    made = claim(maximum=3)
+    for _ in range(2):
+        claims.spend(tx, act, made.fingerprint, "t")
+    lowered = claims.set_bounds(
+        tx, act, made.fingerprint, maximum=1, rate=None, not_before=made.not_before, not_after=made.not_after
+    )
+    assert lowered.remaining == 0
+    assert "budget" in denied(tx, act, made.fingerprint)
+
+
+def test_delete(tx: Tx, act: Act, claim: Callable[..., Claim], told: Told) -> None:
+    fingerprint = claim(serials=["s1"]).fingerprint
+    claims.delete(tx, act, fingerprint)
+    assert told() == [ClaimChanged(fingerprint, False)]
+    assert claims.find(tx, act.realm, fingerprint) is None
+    assert tx.rows("SELECT * FROM claim_serials") == []
+    assert certificates.get(tx, act.realm, fingerprint).status == Status.ACTIVE
+    with pytest.raises(NotFound):
+        claims.delete(tx, act, fingerprint)
+
+
+def test_pages(tx: Tx, act: Act, claim: Callable[..., Claim]) -> None:
+    made = sorted(claim(str(number), batch="b" if number else "c").fingerprint for number in range(3))
+    page = claims.page(tx, act.realm, limit=2)
+    assert [each.fingerprint for each in page.items] == made[:2]
+    assert [each.fingerprint for each in claims.page(tx, act.realm, page.next_key).items] == made[2:]
+    assert len(claims.page(tx, act.realm, batch="b").items) == 2

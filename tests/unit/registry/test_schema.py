@@ -1,0 +1,256 @@
+"""What the schema promises: every record hangs on a realm, every reference is indexed, no hot query scans a table."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from fleetgate.database.migrate import SCHEMA
+from fleetgate.database.port import Row, Tx
+from fleetgate.errors import NotFound
+from fleetgate.names import Act, Realm
+from fleetgate.registry import (
+    access_keys,
+    attachments,
+    audit,
+    authorities,
+    certificates,
+    claims,
+    functions,
+    issuances,
+    outbox,
+    policies,
+    tags,
+    templates,
+    thing_groups,
+    thing_types,
+    things,
+    tokens,
+)
+from fleetgate.registry.certificates import Certificate, Status
+
+INSTALLATION_WIDE = {
+    "access_keys": "a signed request names its key before any realm is known",
+    "outbox": "one reader hands out the events of all realms",
+    "audit_entries": "one chain of hashes runs through all realms",
+    "schema_versions": "the database has one schema",
+}
+SCRIPT = (SCHEMA / "0001_foundation.sql").read_text()
+
+
+def tables(tx: Tx) -> list[str]:
+    rows = tx.rows("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%' ORDER BY name")
+    return [row["name"] for row in rows]
+
+
+def key_of(tx: Tx, table: str) -> list[str]:
+    columns = [row for row in tx.rows(f"PRAGMA table_info({table})") if row["pk"]]
+    return [row["name"] for row in sorted(columns, key=lambda row: int(row["pk"]))]
+
+
+def indexes_of(tx: Tx, table: str) -> list[list[str]]:
+    """The columns of each index, the primary key's included."""
+    return [
+        [row["name"] for row in tx.rows(f"PRAGMA index_info({index['name']})")]
+        for index in tx.rows(f"PRAGMA index_list({table})")
+    ]
+
+
+def test_every_table_hangs_on_a_realm_or_says_why_not(tx: Tx) -> None:
+    found = {table for table in tables(tx) if key_of(tx, table)[0] != "realm"}
+    assert found == set(INSTALLATION_WIDE)
+
+
+def test_columns_are_text_or_bigint(tx: Tx) -> None:
+    for table in tables(tx):
+        for column in tx.rows(f"PRAGMA table_info({table})"):
+            assert column["type"] in {"TEXT", "BIGINT"}, f"{table}.{column['name']}"
+
+
+def test_every_foreign_key_is_indexed_on_both_sides(tx: Tx) -> None:
+    checked = 0
+    for table in tables(tx):
+        keys: dict[int, list[Row]] = {}
+        for row in tx.rows(f"PRAGMA foreign_key_list({table})"):
+            keys.setdefault(row["id"], []).append(row)
+        for parts in keys.values():
+            columns = [row["from"] for row in parts]
+            assert any(index[: len(columns)] == columns for index in indexes_of(tx, table)), f"{table}{columns}"
+            assert [row["to"] for row in parts] == key_of(tx, parts[0]["table"])
+            checked += 1
+    assert checked > 10
+
+
+def test_no_index_is_the_beginning_of_another_in_vain(tx: Tx) -> None:
+    for table in tables(tx):
+        for index in tx.rows(f"PRAGMA index_list({table})"):
+            columns = [row["name"] for row in tx.rows(f"PRAGMA index_info({index['name']})")]
+            longer = [each for each in indexes_of(tx, table) if len(each) > len(columns)]
+            alone = not index["unique"] and not index["partial"]
+            assert not (alone and any(each[: len(columns)] == columns for each in longer)), index["name"]
+
+
+def test_a_comment_stands_above_every_table() -> None:
+    assert len(re.findall(r"^CREATE TABLE", SCRIPT, re.MULTILINE)) == len(
+        re.findall(r"^-- .*\nCREATE TABLE", SCRIPT, re.MULTILINE)
+    )
+
+
+def test_the_schema_uses_what_both_engines_have() -> None:
+    for word in ("AUTOINCREMENT", "SERIAL", "JSON(", "WITHOUT ROWID", "STRICT", "DEFAULT", "BLOB", "BOOLEAN"):
+        assert not re.search(rf"\b{re.escape(word)}", re.sub("--.*", "", SCRIPT)), word
+
+
+# --- query plans ------------------------------------------------------------------------------------------------------
+
+
+class Watch:
+    """A `Tx` that asks for the plan of each statement, and keeps what goes through a table row by row or sorts it."""
+
+    def __init__(self, tx: Tx) -> None:
+        self._tx = tx
+        self._tables = set(tables(tx))
+        self.asked = 0
+        self.slow: list[str] = []
+
+    def rows(self, sql: str, /, **values: Any) -> list[Row]:
+        self._explain(sql, values)
+        return self._tx.rows(sql, **values)
+
+    def run(self, sql: str, /, **values: Any) -> int:
+        self._explain(sql, values)
+        return self._tx.run(sql, **values)
+
+    def _explain(self, sql: str, values: dict[str, Any]) -> None:
+        self.asked += 1
+        aliases = dict(re.findall(r"\b(?:FROM|JOIN|UPDATE|INTO)\s+(\w+)(?:\s+(?:AS\s+)?(\w+))?", sql))
+        named = {name for pair in aliases.items() for name in pair if pair[0] in self._tables}
+        for row in self._tx.rows(f"EXPLAIN QUERY PLAN {sql}", **values):
+            scanned = re.match(r"SCAN (\w+)", row["detail"])
+            if scanned and scanned[1] in named and "USING" not in row["detail"]:
+                self.slow.append(f"{row['detail']}: {' '.join(sql.split())}")
+            if scanned and scanned[1] in named and "LIMIT" not in sql and "count" not in sql:
+                self.slow.append(f"{row['detail']}: {' '.join(sql.split())}")
+            if "TEMP B-TREE FOR ORDER BY" in row["detail"] and "LIMIT" in sql:
+                self.slow.append(f"{row['detail']}: {' '.join(sql.split())}")
+
+
+F = "f" * 64
+HOT: dict[str, Callable[[Tx, Realm, Act], object]] = {
+    "thing": lambda tx, realm, act: things.find(tx, realm, "one"),
+    "things": lambda tx, realm, act: things.page(tx, realm, "a"),
+    "things of a type": lambda tx, realm, act: things.page(tx, realm, "a", type_name="lamp"),
+    "things by attribute": lambda tx, realm, act: things.page(tx, realm, "a", attribute="room", value="x"),
+    "things by prefix": lambda tx, realm, act: things.page(tx, realm, "x a", attribute="room", value="x", prefix=True),
+    "create thing": lambda tx, realm, act: things.create(tx, act, "new", attributes={"room": "x"}),
+    "update thing": lambda tx, realm, act: things.update(tx, act, "one", attributes={"room": "y"}),
+    "delete thing": lambda tx, realm, act: things.delete(tx, act, "one"),
+    "thing types": lambda tx, realm, act: thing_types.page(tx, realm, "a"),
+    "thing groups": lambda tx, realm, act: thing_groups.page(tx, realm, "a", prefix="g"),
+    "root groups": lambda tx, realm, act: thing_groups.page(tx, realm, "a", recursive=False),
+    "child groups": lambda tx, realm, act: thing_groups.page(tx, realm, "a", parent="g", recursive=False),
+    "groups of a branch": lambda tx, realm, act: thing_groups.page(tx, realm, "a", parent="g", prefix="h"),
+    "things of a group": lambda tx, realm, act: thing_groups.page_things(tx, realm, "g", "g/a"),
+    "things of a branch": lambda tx, realm, act: thing_groups.page_things(tx, realm, "g", "g/a", recursive=True),
+    "groups of a thing": lambda tx, realm, act: thing_groups.groups_of(tx, realm, "one"),
+    "join a group": lambda tx, realm, act: thing_groups.add_thing(tx, act, "g", "one"),
+    "certificate": lambda tx, realm, act: certificates.find(tx, realm, F),
+    "certificate everywhere": lambda tx, realm, act: certificates.find_everywhere(tx, F),
+    "certificates": lambda tx, realm, act: certificates.page(tx, realm, f"1/{F}"),
+    "certificates, oldest first": lambda tx, realm, act: certificates.page(tx, realm, f"1/{F}", ascending=True),
+    "certificates of a CA": lambda tx, realm, act: certificates.page(tx, realm, f"1/{F}", ca=F),
+    "certificates of a key": lambda tx, realm, act: certificates.with_public_key(tx, realm, F),
+    "first connection": lambda tx, realm, act: certificates.connected(tx, act, F),
+    "sweep": lambda tx, realm, act: certificates.sweep(tx, act.now),
+    "CAs": lambda tx, realm, act: authorities.page(tx, realm, f"1/{F}"),
+    "CAs of a template": lambda tx, realm, act: authorities.page(tx, realm, f"1/{F}", template_name="t"),
+    "issuers": lambda tx, realm, act: authorities.issuers(tx, realm, "CN=x"),
+    "issuers everywhere": lambda tx, realm, act: authorities.issuers_everywhere(tx, "CN=x"),
+    "issuance": lambda tx, realm, act: issuances.find(tx, "ca", "0a"),
+    "unfinished issuances": lambda tx, realm, act: issuances.unfinished(tx, realm, act.now, "1/ca/0a"),
+    "policies": lambda tx, realm, act: policies.page(tx, realm, "1/p"),
+    "policy version": lambda tx, realm, act: policies.get_version(tx, realm, "p"),
+    "policies of a certificate": lambda tx, realm, act: attachments.policies_for(tx, realm, F, None),
+    "policies of a connection": lambda tx, realm, act: attachments.policies_for(tx, realm, F, "one"),
+    "attached policies": lambda tx, realm, act: attachments.page_policies(tx, realm, realm.arn("cert", F), "a"),
+    "targets": lambda tx, realm, act: attachments.page_targets(tx, realm, "p", "a"),
+    "thing of a connection": lambda tx, realm, act: attachments.spoken_for(tx, realm, F, "one"),
+    "principals": lambda tx, realm, act: attachments.page_principals(tx, realm, "one", "a"),
+    "things of a principal": lambda tx, realm, act: attachments.page_things(tx, realm, F, "a"),
+    "certificates of a thing": lambda tx, realm, act: attachments.certificates_of(tx, realm, "one"),
+    "templates": lambda tx, realm, act: templates.page(tx, realm, "a"),
+    "template version": lambda tx, realm, act: templates.get_version(tx, realm, "t"),
+    "template versions": lambda tx, realm, act: templates.page_versions(tx, realm, "t", "1"),
+    "claims": lambda tx, realm, act: claims.page(tx, realm, "a"),
+    "claims of a batch": lambda tx, realm, act: claims.page(tx, realm, "a", batch="b"),
+    "serials": lambda tx, realm, act: claims.page_serials(tx, realm, F, "a"),
+    "spend": lambda tx, realm, act: claims.spend(tx, act, F, "t", "s1", "one"),
+    "issue a token": lambda tx, realm, act: tokens.issue(tx, act, "e", fingerprint=F, claim_fingerprint=F),
+    "redeem a token": lambda tx, realm, act: tokens.redeem(tx, act, "d", claim_fingerprint=F),
+    "outstanding tokens": lambda tx, realm, act: tokens.outstanding(tx, realm, F, act.now),
+    "functions": lambda tx, realm, act: functions.page(tx, realm, "a"),
+    "access key": lambda tx, realm, act: access_keys.find(tx, "AKIA"),
+    "access keys": lambda tx, realm, act: access_keys.page(tx, realm.account, "a"),
+    "tags": lambda tx, realm, act: tags.of(tx, realm, realm.arn("policy", "p")),
+    "pending events": lambda tx, realm, act: outbox.pending(tx, 10),
+    "delivered events": lambda tx, realm, act: outbox.delivered(tx, ["a", "b"]),
+    "prune events": lambda tx, realm, act: outbox.prune(tx, act.now),
+    "unsealed": lambda tx, realm, act: audit.unsealed(tx),
+    "seal": lambda tx, realm, act: audit.seal(tx, act.now, 10),
+    "audit trail": lambda tx, realm, act: audit.page(tx, realm, "a"),
+    "audit trail of an action": lambda tx, realm, act: audit.page(tx, realm, "a", action="x"),
+    "audit trail of a target": lambda tx, realm, act: audit.page(tx, realm, "a", target="x"),
+    "audit trail of a request": lambda tx, realm, act: audit.page(tx, realm, "a", request_id="x"),
+}
+
+
+@pytest.fixture
+def furnished(tx: Tx, act: Act, certified: Callable[..., Certificate]) -> Tx:
+    """One of everything that the hot queries ask for."""
+    thing_types.create(tx, act, "lamp")
+    things.create(tx, act, "one", attributes={"room": "x"})
+    thing_groups.create(tx, act, "g")
+    policies.create(tx, act, "p", "{}")
+    templates.create(tx, act, "t", "{}", "role")
+    made = certified().fingerprint
+    tx.run("UPDATE certificates SET fingerprint = :name WHERE fingerprint = :old", name=F, old=made)
+    claims.register(tx, act, F, serials=["s1"])
+    tokens.issue(tx, act, "d", fingerprint=F, claim_fingerprint=F)
+    audit.add(tx, act, "CreateThing", "thing/one", "ok")
+    return tx
+
+
+@pytest.mark.parametrize("name", sorted(HOT))
+def test_hot_queries_use_indexes(furnished: Tx, act: Act, name: str) -> None:
+    watch = Watch(furnished)
+    HOT[name](watch, act.realm, Act(act.realm, act.actor, act.now + 1, str(uuid.UUID(int=99))))
+    assert watch.asked
+    assert watch.slow == []
+
+
+def test_the_watch_sees_a_scan(furnished: Tx) -> None:
+    watch = Watch(furnished)
+    watch.rows("SELECT * FROM things WHERE thing_id = :id", id="x")
+    watch.rows("SELECT * FROM certificates c WHERE c.pem = :pem", pem="x")
+    watch.rows("SELECT * FROM certificates ORDER BY pem LIMIT 1")
+    watch.rows("SELECT name FROM things ORDER BY updated_at")
+    assert len([each for each in watch.slow if each.startswith("SCAN")]) >= 4
+    assert any(each.startswith("USE TEMP B-TREE") for each in watch.slow)
+
+
+def test_policies_of_a_connection_are_one_statement(furnished: Tx, act: Act) -> None:
+    watch = Watch(furnished)
+    attachments.policies_for(watch, act.realm, F, "one")
+    assert watch.asked == 1
+
+
+def test_foreign_keys_hold(furnished: Tx, act: Act) -> None:
+    with pytest.raises(NotFound):
+        things.update(furnished, act, "one", type_name="unknown")
+    certificates.set_status(furnished, act, F, Status.INACTIVE)
+    certificates.delete(furnished, act, F)
+    assert furnished.rows("PRAGMA foreign_key_check") == []
