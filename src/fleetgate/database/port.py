@@ -16,7 +16,9 @@ class Conflict(Exception):
 class Tx(Protocol):
     """One open transaction. SQL is the subset that SQLite and PostgreSQL share, with `:name` parameters.
 
-    Values are str, int, bytes-free: TEXT, BIGINT (INTEGER) and NULL. Booleans are stored as 0 and 1.
+    Values are str, int, bytes-free: TEXT, BIGINT (INTEGER) and NULL. Booleans are stored as 0 and 1. Text is compared
+    byte by byte, LIKE minds the case and wants its ESCAPE written. Both methods raise `Conflict`, after which the
+    function may go on, and InvalidRequest for text with NUL or half a surrogate pair and for integers over 64 bits.
     """
 
     def rows(self, sql: str, /, **values: Any) -> list[Row]:

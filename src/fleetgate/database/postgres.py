@@ -150,9 +150,13 @@ class Cut(Lost):
 def judged(connection: psycopg.Connection[Any], error: psycopg.Error, *, reading: bool) -> Exception | Lost:
     """What *error* means: Conflict, Unavailable, Lost (all of it), or *error* itself when the statement is at fault."""
     state, message = error.sqlstate or "", str(error).strip()
+    if _STALE_PLAN in message:
+        connection.close()  # another node has changed the schema; a new connection prepares its statements anew
     if connection.pgconn.status != ConnStatus.OK or state.startswith(_CUT):
         return Cut(message)
-    if state in _CLASH or _STALE_PLAN in message:
+    if not state and isinstance(error, psycopg.OperationalError):  # libpq's own: it could not talk to the server
+        return Cut(message)
+    if state in _CLASH:
         text = f"Other nodes kept changing the same rows; nothing was changed, try again. ({message})"
         return Lost(Unavailable(text), again=True)
     if state in _TAKEN:
@@ -237,6 +241,8 @@ def control(connection: psycopg.Connection[Any], sql: bytes) -> bytes:
         if result.status == ExecStatus.COMMAND_OK:
             return result.command_status or b""
         error = errors.error_from_result(result)
+        if error.sqlstate is None:  # not the server's word
+            error = psycopg.OperationalError(str(error))
     except psycopg.Error as broken:
         error = broken
     means = judged(connection, error, reading=True)

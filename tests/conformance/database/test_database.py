@@ -18,8 +18,11 @@ import pytest
 from fleetgate.database.limits import Limits
 from fleetgate.database.open import open_database
 from fleetgate.database.port import Conflict, Database, Tx
+from fleetgate.database.postgres import PostgresDatabase
+from fleetgate.database.sqlite import SqliteDatabase
 from fleetgate.errors import InvalidRequest, Unavailable
 
+Opened = SqliteDatabase | PostgresDatabase
 WRITER = Path(__file__).with_name("writer.py")
 
 
@@ -112,7 +115,7 @@ async def test_what_a_read_raises_comes_through_and_the_next_one_works(database:
 
 @pytest.mark.parametrize("method", ["read", "glance"])
 async def test_a_reader_cannot_write(database: Database, method: str) -> None:
-    with pytest.raises(Exception, match="read-?only") as caught:
+    with pytest.raises(Exception, match=r"read-?only") as caught:
         await getattr(database, method)(put("a"))
     assert not isinstance(caught.value, Unavailable), "a bug must not look like a bad hour of the installation"
     assert await database.read(keys) == []
@@ -229,7 +232,7 @@ async def test_an_error_in_a_batch_is_its_own_callers_alone(database: Database) 
 
 async def test_functions_of_a_batch_run_in_the_order_of_their_calls(database: Database) -> None:
     seen: list[int] = []
-    outcomes = await together(database, *(lambda tx, i=i: seen.append(i) for i in range(100)))  # type: ignore[misc]
+    outcomes = await together(database, *(lambda tx, i=i: seen.append(i) for i in range(100)))
 
     assert outcomes == [None] * 100
     assert seen == list(range(100))
@@ -335,10 +338,10 @@ async def test_text_comes_back_as_it_went(database: Database, text: str) -> None
     assert await database.read(keys) == [text]
 
 
-async def test_big_text_comes_back_as_it_went(database: Database) -> None:
+async def test_big_text_comes_back_as_it_went(database: Opened) -> None:
     text = "zwölf Boxkämpfer 😀 " * 200_000
     sql = "INSERT INTO big (text) VALUES (:text)"
-    await database.alter(lambda tx: tx.run("CREATE TABLE big (text TEXT NOT NULL)"))  # type: ignore[attr-defined]
+    await database.alter(lambda tx: tx.run("CREATE TABLE big (text TEXT NOT NULL)"))
     await database.write(lambda tx: tx.run(sql, text=text))
     assert await database.read(lambda tx: tx.rows("SELECT text FROM big")) == [{"text": text}]
 
@@ -538,7 +541,7 @@ def test_event_loops_in_several_threads_share_a_database(address: str) -> None:
         await opened.glance(count)
         counts.append(await opened.read(count))
 
-    threads = [threading.Thread(target=lambda name=name: asyncio.run(use(name))) for name in "abc"]  # type: ignore[misc]
+    threads = [threading.Thread(target=lambda name=name: asyncio.run(use(name))) for name in "abc"]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -579,10 +582,8 @@ def writer_process(address: str) -> Iterator[subprocess.Popen[bytes]]:
             process.kill()
 
 
-async def test_what_was_acknowledged_survives_kill_9(address: str, database: Database) -> None:
-    await database.alter(  # type: ignore[attr-defined] # both engines have it
-        lambda tx: tx.run("CREATE TABLE pairs (unit BIGINT, half BIGINT, PRIMARY KEY (unit, half))")
-    )
+async def test_what_was_acknowledged_survives_kill_9(address: str, database: Opened) -> None:
+    await database.alter(lambda tx: tx.run("CREATE TABLE pairs (unit BIGINT, half BIGINT, PRIMARY KEY (unit, half))"))
     await database.close()
     with writer_process(address) as process:
         assert process.stdout is not None
