@@ -178,13 +178,14 @@ def prepare(
         raise CertificateInvalid(f"The issuer's certificate ended {moments.text_of(issuer.ends)}; renew it first.")
     starts, ends = profile.validity.bounds(now, issuer.starts, issuer.ends)
     try:
-        builder = x509.CertificateBuilder(
-            issuer_name=issuer.name,
-            subject_name=name,
-            public_key=key,
-            serial_number=serial,
-            not_valid_before=moments.to_datetime(starts),
-            not_valid_after=moments.to_datetime(ends),
+        builder = (
+            x509.CertificateBuilder()
+            .issuer_name(issuer.name)
+            .subject_name(name)
+            .public_key(key)
+            .serial_number(serial)
+            .not_valid_before(moments.to_datetime(starts))
+            .not_valid_after(moments.to_datetime(ends))
         )
         for extension, critical in _extensions(profile, issuer, name, key, sans):
             builder = builder.add_extension(extension, critical)

@@ -58,7 +58,7 @@ def _bounds(data: bytes, start: int) -> tuple[int, int]:
         octets = length & 0x7F
         length, body = int.from_bytes(data[body : body + octets], "big"), body + octets
         if octets == 0 or octets > 4 or length < 0x80 or length >> (8 * (octets - 1)) == 0:
-            raise Malformed("a length that is not in its shortest form")
+            raise Malformed("a length that is cut off or not in its shortest form")
     if body + length > len(data):
         raise Malformed("an element that is longer than its surroundings")
     return body, body + length

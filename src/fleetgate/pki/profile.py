@@ -93,7 +93,7 @@ class Profile:
             yield f"key_kinds: one or more of {', '.join(sorted(known))}."
 
     def lasting(self, duration: int) -> Profile:
-        """This profile with certificates that last *duration* milliseconds, never beyond their issuer."""
+        """Certificates like these that last *duration* milliseconds, never beyond their issuer."""
         return replace(self, validity=replace(self.validity, end=None, duration=duration, cut_to_issuer=True))
 
     def subject_for(self, requested: x509.Name | None) -> x509.Name:
