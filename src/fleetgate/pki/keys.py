@@ -265,10 +265,12 @@ def verifies(
     key: PublicKey,
     signature: bytes,
     data: bytes,
-    how: padding.PSS | padding.PKCS1v15 | ec.ECDSA,
+    how: object,
     over: hashes.HashAlgorithm,
 ) -> bool:
-    """Whether *signature* over *data* was made with the private half of *key*; False also when the two do not fit."""
+    """Whether *signature* over *data* was made with the private half of *key*. *how* is an RSA padding or ec.ECDSA;
+    False also when it does not fit the key.
+    """
     try:
         if isinstance(key, rsa.RSAPublicKey) and isinstance(how, (padding.PSS, padding.PKCS1v15)):
             key.verify(signature, data, how, over)

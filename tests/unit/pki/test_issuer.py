@@ -44,6 +44,16 @@ def test_no_subject_key_identifier_means_that_of_the_key(make: Make, root_key: e
     assert IssuerCertificate.of(ca).key_identifier == keys.key_identifier(keys.public_key_der(root_key.public_key()))
 
 
+def test_a_certificate_in_another_encoding_than_ours(make: Make, ec_key: ec.EllipticCurvePrivateKey) -> None:
+    made = make(ec_key.public_key(), ec_key, ca=True)
+    unused_bit = b"\x03" + bytes([len(made.signature) + 1])
+    encoded = _bytes(made).replace(
+        unused_bit + b"\0" + made.signature, unused_bit + b"\1" + made.signature[:-1] + b"\0"
+    )
+    with pytest.raises(CertificateInvalid, match="cannot be read: a bit string that does not end on an octet"):
+        issuer.examine(x509.load_der_x509_certificate(encoded))
+
+
 def test_no_ca(make: Make, device: x509.Certificate, ec_key: ec.EllipticCurvePrivateKey) -> None:
     assert "must say CA:TRUE" in _refused(device)
     assert "keyCertSign" in _refused(device)
