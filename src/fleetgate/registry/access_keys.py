@@ -5,7 +5,9 @@ Secrets come down sealed and go up sealed; nothing here can open one.
 
 from __future__ import annotations
 
+import base64
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
@@ -33,6 +35,19 @@ class AccessKey:
     sealed_secret: str = field(repr=False)
     status: Status
     created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """An access key as its owner has it."""
+
+    id: str
+    secret: str = field(repr=False)
+
+
+def generate(entropy: Callable[[int], bytes]) -> Credentials:
+    """New ones in AWS's form: AKIA and 16 letters or digits, and a secret of 40 characters (240 bits)."""
+    return Credentials(f"AKIA{base64.b32encode(entropy(10)).decode()}", base64.b64encode(entropy(30)).decode())
 
 
 def create(tx: Tx, act: Act, key_id: str, *, label: str, sealed_secret: str) -> AccessKey:

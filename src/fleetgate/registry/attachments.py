@@ -133,35 +133,43 @@ _OF_TARGET: Final = {
     "thinggroup": "SELECT policy_name FROM policy_attachments WHERE realm = :realm AND group_name = :name",
 }
 
+# CROSS JOIN is SQLite's way to be told which table comes first; to PostgreSQL it is a join like any other. Left alone,
+# SQLite begins with every policy of the realm.
 _ON_CERTIFICATE: Final = """
     SELECT p.name, v.version, v.document
     FROM policy_attachments a
-    JOIN policies p ON p.realm = a.realm AND p.name = a.policy_name
-    JOIN policy_versions v ON v.realm = p.realm AND v.policy_name = p.name AND v.version = p.default_version
+    CROSS JOIN policies p
+    CROSS JOIN policy_versions v
     WHERE a.realm = :realm AND a.fingerprint = :fingerprint
+      AND p.realm = a.realm AND p.name = a.policy_name
+      AND v.realm = a.realm AND v.policy_name = a.policy_name AND v.version = p.default_version
     ORDER BY p.name"""
 
 _ON_CERTIFICATE_AND_GROUPS: Final = """
     WITH RECURSIVE reached (name, parent_name) AS (
         SELECT g.name, g.parent_name
         FROM thing_group_members m
-        JOIN thing_groups g ON g.realm = m.realm AND g.name = m.group_name
-        WHERE m.realm = :realm AND m.thing_name = :thing
+        CROSS JOIN thing_groups g
+        WHERE m.realm = :realm AND m.thing_name = :thing AND g.realm = m.realm AND g.name = m.group_name
         UNION
         SELECT g.name, g.parent_name
         FROM reached r
-        JOIN thing_groups g ON g.realm = :realm AND g.name = r.parent_name
+        CROSS JOIN thing_groups g
+        WHERE g.realm = :realm AND g.name = r.parent_name
     ), held (policy_name) AS (
         SELECT policy_name FROM policy_attachments WHERE realm = :realm AND fingerprint = :fingerprint
         UNION
         SELECT a.policy_name
         FROM reached r
-        JOIN policy_attachments a ON a.realm = :realm AND a.group_name = r.name
+        CROSS JOIN policy_attachments a
+        WHERE a.realm = :realm AND a.group_name = r.name
     )
     SELECT p.name, v.version, v.document
     FROM held h
-    JOIN policies p ON p.realm = :realm AND p.name = h.policy_name
-    JOIN policy_versions v ON v.realm = p.realm AND v.policy_name = p.name AND v.version = p.default_version
+    CROSS JOIN policies p
+    CROSS JOIN policy_versions v
+    WHERE p.realm = :realm AND p.name = h.policy_name
+      AND v.realm = p.realm AND v.policy_name = p.name AND v.version = p.default_version
     ORDER BY p.name"""
 
 

@@ -148,20 +148,15 @@ def find_everywhere(tx: Tx, fingerprint: str) -> list[Authority]:
 def issuers(tx: Tx, realm: Realm, subject: str) -> list[Authority]:
     """Candidates for having signed a certificate whose issuer is *subject*: the signature decides between them."""
     rows = tx.rows(
-        "SELECT * FROM authorities WHERE subject = :subject AND realm = :realm ORDER BY created_at",
-        subject=subject,
-        realm=str(realm),
+        "SELECT * FROM authorities WHERE subject = :subject AND realm = :realm", subject=subject, realm=str(realm)
     )
-    return [_authority(row) for row in rows]
+    return sorted(map(_authority, rows), key=lambda each: (each.created_at, each.fingerprint))
 
 
 def issuers_everywhere(tx: Tx, subject: str) -> list[Authority]:
     """The same in all realms, of DEFAULT mode: for a connection that names no server."""
-    rows = tx.rows(
-        "SELECT * FROM authorities WHERE subject = :subject AND mode = 'DEFAULT' ORDER BY realm, created_at",
-        subject=subject,
-    )
-    return [_authority(row) for row in rows]
+    rows = tx.rows("SELECT * FROM authorities WHERE subject = :subject AND mode = 'DEFAULT'", subject=subject)
+    return sorted(map(_authority, rows), key=lambda each: (each.realm, each.created_at, each.fingerprint))
 
 
 def update(

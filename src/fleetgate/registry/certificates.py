@@ -157,11 +157,11 @@ def find_everywhere(tx: Tx, fingerprint: str) -> list[Certificate]:
 def with_public_key(tx: Tx, realm: Realm, public_key_fingerprint: str) -> list[Certificate]:
     """Every certificate for one key, oldest first."""
     rows = tx.rows(
-        "SELECT * FROM certificates WHERE realm = :realm AND public_key_fingerprint = :key ORDER BY created_at",
+        "SELECT * FROM certificates WHERE realm = :realm AND public_key_fingerprint = :key",
         realm=str(realm),
         key=public_key_fingerprint,
     )
-    return [from_row(row) for row in rows]
+    return sorted(map(from_row, rows), key=lambda each: (each.created_at, each.fingerprint))
 
 
 def page(
@@ -265,12 +265,13 @@ def connected(tx: Tx, act: Act, fingerprint: str) -> tuple[str, ...]:
     )
     old = tx.rows(
         """SELECT fingerprint FROM certificates
-           WHERE realm = :realm AND superseded_by = :fingerprint AND status = 'ACTIVE' ORDER BY fingerprint""",
+           WHERE realm = :realm AND superseded_by = :fingerprint AND status = 'ACTIVE'""",
         **values,
     )
-    for row in old:
-        set_status(tx, act, row["fingerprint"], Status.INACTIVE)
-    return tuple(row["fingerprint"] for row in old)
+    retired = sorted(row["fingerprint"] for row in old)
+    for each in retired:
+        set_status(tx, act, each, Status.INACTIVE)
+    return tuple(retired)
 
 
 def sweep(tx: Tx, now: int, limit: int = 1000) -> int:

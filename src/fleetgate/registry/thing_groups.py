@@ -39,6 +39,11 @@ class ThingGroup:
     created_at: int
 
     @property
+    def root(self) -> str:
+        """The name on top, which may be this group's own."""
+        return self.path.partition("/")[0]
+
+    @property
     def ancestors(self) -> tuple[str, ...]:
         """The names above this group, root first."""
         return tuple(self.path.split("/")[:-2])
@@ -187,7 +192,7 @@ def add_thing(tx: Tx, act: Act, group_name: str, thing_name: str) -> None:
     """
     group = get(tx, act.realm, group_name)
     things.get(tx, act.realm, thing_name)
-    root = group.path.partition("/")[0]
+    root = group.root
     members = tx.rows(
         "SELECT root_name, group_name FROM thing_group_members WHERE realm = :realm AND thing_name = :thing",
         realm=str(act.realm),
@@ -224,7 +229,7 @@ def remove_thing(tx: Tx, act: Act, group_name: str, thing_name: str) -> None:
            WHERE realm = :realm AND thing_name = :thing AND root_name = :root AND group_name = :group_name""",
         realm=str(act.realm),
         thing=thing_name,
-        root=group.path.partition("/")[0],
+        root=group.root,
         group_name=group_name,
     ):
         outbox.add(tx, act, GroupMembershipChanged(group_name, thing_name, False))
@@ -239,8 +244,8 @@ def page_things(
     """
     group = get(tx, realm, group_name)
     group_path, _, thing_name = pages.name_after(after).rpartition("/")
-    values: dict[str, Any] = {"realm": str(realm), "path": group.path, "after": thing_name}
-    where = ["realm = :realm"]
+    values: dict[str, Any] = {"realm": str(realm), "root": group.root, "path": group.path, "after": thing_name}
+    where = ["realm = :realm", "root_name = :root"]
     if recursive:
         values["path"] = max(group.path, f"{group_path}/") if group_path else group.path
         values["end"] = _end(group.path)

@@ -49,3 +49,10 @@ def test_pages(tx: Tx, act: Act, later: Callable[..., Act], elsewhere: Realm) ->
     page = access_keys.page(tx, act.realm.account, limit=2)
     assert [key.id for key in page.items] == ids[:2]
     assert [key.id for key in access_keys.page(tx, act.realm.account, page.next_key).items] == ids[2:]
+
+
+def test_generated_credentials_have_the_form_of_aws() -> None:
+    made = access_keys.generate(lambda count: bytes(range(count)))
+    assert made.id == "AKIAAAAQEAYEAUDAOCAJ"
+    assert len(made.secret) == 40
+    assert made.secret not in repr(made)
