@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -13,7 +14,7 @@ from fleetgate.policy import variables
 from fleetgate.policy.document import Document, parse
 from fleetgate.policy.evaluate import Named, Rights
 from fleetgate.policy.variables import Context
-from fleetgate.registry import attachments, certificates, things
+from fleetgate.registry import attachments, certificates, claims, things
 from fleetgate.registry.certificates import Certificate, Status
 
 
@@ -71,7 +72,8 @@ class Grounds:
 
 
 def grounds(tx: Tx, principal: Principal, client_id: str, address: str) -> Grounds:
-    """The policies of the certificate, and, where the connection may speak for a thing, of that thing's groups.
+    """The policies of the certificate, and, where the connection may speak for a thing, of that thing's groups. A
+    certificate of CreateProvisioningClaim has one that nobody attached and nobody can alter.
 
     It may speak for the thing that the client id names, if the certificate is attached to it, or for the
     certificate's exclusive thing under any client id (AWS: thing policy variables).
@@ -80,6 +82,8 @@ def grounds(tx: Tx, principal: Principal, client_id: str, address: str) -> Groun
     name = thing.name if thing.attached else None
     found = attachments.policies_for(tx, principal.realm, principal.fingerprint, name)
     policies = tuple(Named(policy, str(version), _parsed(document)) for policy, version, document in found)
+    if not principal.certificate.listed:
+        policies += _of_claim(tx, principal)
     needs_certificate = any("iot:certificate." in document.lower() for _, _, document in found)
     context = variables.connection(
         client_id=client_id,
@@ -97,6 +101,31 @@ def _speaks_for(tx: Tx, principal: Principal, client_id: str) -> variables.Thing
         return variables.Thing(client_id)
     thing = things.get(tx, principal.realm, chosen.thing_name)
     return variables.Thing(thing.name, thing.type_name, thing.attributes, attached=True, exclusive=chosen.exclusive)
+
+
+def _of_claim(tx: Tx, principal: Principal) -> tuple[Named, ...]:
+    """AWS does not say what such a certificate may do: here, ask for a certificate and provision by its template."""
+    claim = claims.find(tx, principal.realm, principal.fingerprint)
+    if claim is None or claim.template_name is None:
+        return ()
+    document = _provisioning(principal.realm, claim.template_name)
+    return (Named(f"CreateProvisioningClaim({claim.template_name})", "1", document),)
+
+
+@lru_cache(maxsize=256)
+def _provisioning(realm: Realm, template: str) -> Document:
+    topics = [
+        "$aws/certificates/create/*",
+        "$aws/certificates/create-from-csr/*",
+        f"$aws/provisioning-templates/{template}/provision/*",
+    ]
+    statements = [
+        (["iot:Connect"], [realm.arn("client", "*")]),
+        (["iot:Publish", "iot:Receive"], [realm.arn("topic", topic) for topic in topics]),
+        (["iot:Subscribe"], [realm.arn("topicfilter", topic) for topic in topics]),
+    ]
+    allow = [{"Effect": "Allow", "Action": actions, "Resource": arns} for actions, arns in statements]
+    return parse(json.dumps({"Version": "2012-10-17", "Statement": allow}))
 
 
 @lru_cache(maxsize=4096)

@@ -33,15 +33,25 @@ class Issued:
     serial: str
 
 
-async def issue(runtime: Runtime, act: Act, public_key: keys.PublicKey, *, csr: VerifiedCsr | None = None) -> Issued:
+async def issue(
+    runtime: Runtime,
+    act: Act,
+    public_key: keys.PublicKey,
+    *,
+    csr: VerifiedCsr | None = None,
+    lasting: int | None = None,
+) -> Issued:
     """A certificate for *public_key* by the installation's profile; a signing request's subject is kept.
+
+    *lasting* bounds it to so many milliseconds from now.
 
     Raises InvalidRequest when the profile does not admit the key or the subject.
     """
     issuer = runtime.issuer
     serial = certificate.serial_number(runtime.entropy(_SERIAL_BYTES))
+    profile = issuer.profile if lasting is None else issuer.profile.lasting(lasting)
     prepared = certificate.prepare(
-        issuer.profile, issuer.certificate, csr.subject if csr else None, public_key, serial, act.now
+        profile, issuer.certificate, csr.subject if csr else None, public_key, serial, act.now
     )
     intent = issuances.Intent(
         issuer=issuer.fingerprint,
@@ -49,7 +59,7 @@ async def issue(runtime: Runtime, act: Act, public_key: keys.PublicKey, *, csr: 
         subject=prepared.subject,
         public_key_fingerprint=keys.public_key_fingerprint(public_key),
         tbs_digest=hashlib.sha256(prepared.tbs).hexdigest(),
-        profile=issuer.profile.name,
+        profile=profile.name,
     )
     await runtime.write(lambda tx: issuances.begin(tx, act, intent))
     signed = certificate.complete(prepared, issuer.signer.sign(prepared.tbs))

@@ -7,6 +7,7 @@ about a NUL, depending on what a stranger wrote into a certificate.
 from __future__ import annotations
 
 import ipaddress
+import json
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
@@ -153,6 +154,11 @@ def same(one: bytes, other: bytes) -> bool:
         return _folded(one) == _folded(other)
     except der.Malformed:
         return False
+
+
+def canonical(name: bytes) -> str:
+    """A text that two Names share exactly when they are `same`: to look one up by. Raises der.Malformed."""
+    return json.dumps(_folded(name), separators=(",", ":"))
 
 
 def _folded(name: bytes) -> list[list[tuple[str, str]]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from fleetgate import names
@@ -77,6 +77,20 @@ def usable(tx: Tx, realm: Realm, name: str) -> ThingType:
     if kind.deprecated_at is not None:
         raise InvalidRequest(f"Can not create new thing with depreated thing type:{name}")
     return kind
+
+
+def update(tx: Tx, act: Act, name: str, *, description: str | None = None) -> ThingType:
+    """UpdateThingType; None leaves as it is. What is searchable is given once and for all. Raises NotFound."""
+    kind = get(tx, act.realm, name)
+    if description is None or description == kind.description:
+        return kind
+    tx.run(
+        "UPDATE thing_types SET description = :description WHERE realm = :realm AND name = :name",
+        realm=str(act.realm),
+        name=name,
+        description=description,
+    )
+    return replace(kind, description=description)
 
 
 def deprecate(tx: Tx, act: Act, name: str, *, undo: bool = False) -> ThingType:

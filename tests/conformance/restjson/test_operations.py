@@ -307,7 +307,7 @@ def test_errors_arrive(clients: dict[str, Client], service: str, operation: str)
 
 
 @pytest.mark.parametrize(
-    ("code", "status"), [("AccessDeniedException", 403), ("UnknownOperationException", 501), ("Whatever", 400)]
+    ("code", "status"), [("AccessDeniedException", 403), ("UnknownOperationException", 404), ("Whatever", 400)]
 )
 def test_errors_that_no_model_names(clients: dict[str, Client], code: str, status: int) -> None:
     client = clients["iot"]

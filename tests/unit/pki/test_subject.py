@@ -118,6 +118,14 @@ def test_names_match_despite_case_spacing_and_string_type() -> None:
     assert not subject.same(one, _name(_attribute(CN, b"MyCA"), _attribute("2.5.4.10", b"ACME")))
 
 
+def test_names_that_match_have_one_canonical_text() -> None:
+    one = _name(_attribute(CN, b"My  CA ", 0x13), _attribute("2.5.4.10", b"ACME"))
+    assert subject.canonical(one) == subject.canonical(_name(_attribute(CN, b"my ca"), _attribute("2.5.4.10", b"Acme")))
+    assert subject.canonical(one) != subject.canonical(_name(_attribute(CN, b"my ca")))
+    with pytest.raises(der.Malformed):
+        subject.canonical(b"\x30")
+
+
 @pytest.mark.parametrize(
     ("oid", "text", "beyond"),
     [(CN, "a" * 64, False), (CN, "a" * 65, True), ("2.5.4.6", "USA", True), ("2.5.4.10", "a" * 99, False)],

@@ -131,7 +131,7 @@ _STATUS: Final = {
     "ServiceUnavailableException": 503,
     "SignatureDoesNotMatch": 403,
     "ThrottlingException": 429,
-    "UnknownOperationException": 501,
+    "UnknownOperationException": 404,
     "UnrecognizedClientException": 403,
 }
 

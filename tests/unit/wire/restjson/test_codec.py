@@ -371,7 +371,7 @@ def test_error_takes_the_models_status() -> None:
         (IOT.operation("CreateThing"), "AccessDeniedException", 403),
         (DATA.operation("Publish"), "ForbiddenException", 403),
         (None, "ThrottlingException", 429),
-        (None, "UnknownOperationException", 501),
+        (None, "UnknownOperationException", 404),
         (None, "InvalidSignatureException", 403),
         (None, "InternalFailureException", 500),
         (None, "SomethingElse", 400),
