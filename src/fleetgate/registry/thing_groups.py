@@ -175,7 +175,7 @@ def _branch(tx: Tx, top: ThingGroup, prefix: str, limit: int, values: dict[str, 
     where = ["realm = :realm", "path > :after", "path < :end"]
     values |= {"after": max(top.path, values["after"]), "end": _end(top.path)}
     if prefix:
-        where.append("substr(name, 1, :length) = :prefix")
+        where.append("substr(name, 1, CAST(:length AS INTEGER)) = :prefix")
         values |= {"length": len(prefix), "prefix": prefix}
     return _read(tx, where, "path", limit, values)
 

@@ -111,7 +111,7 @@ def test_the_schema_uses_what_both_engines_have() -> None:
 
 
 class Watch:
-    """A `Tx` that asks for the plan of each statement, and keeps what goes through a whole table or realm, or sorts it."""
+    """A `Tx` that asks for the plan of each statement, and keeps those that go through a whole table or realm."""
 
     def __init__(self, tx: Tx) -> None:
         self._tx = tx
@@ -143,7 +143,7 @@ class Watch:
                 self.slow.append(f"{row['detail']}: {' '.join(sql.split())}")
 
 
-F = "f" * 64
+E, F = "e" * 64, "f" * 64
 HOT: dict[str, Callable[[Tx, Realm, Act], object]] = {
     "thing": lambda tx, realm, act: things.find(tx, realm, "one"),
     "things": lambda tx, realm, act: things.page(tx, realm, "a"),
@@ -153,6 +153,7 @@ HOT: dict[str, Callable[[Tx, Realm, Act], object]] = {
     "create thing": lambda tx, realm, act: things.create(tx, act, "new", attributes={"room": "x"}),
     "update thing": lambda tx, realm, act: things.update(tx, act, "one", attributes={"room": "y"}),
     "delete thing": lambda tx, realm, act: things.delete(tx, act, "one"),
+    "delete thing type": lambda tx, realm, act: thing_types.delete(tx, act, "old"),
     "thing types": lambda tx, realm, act: thing_types.page(tx, realm, "a"),
     "thing groups": lambda tx, realm, act: thing_groups.page(tx, realm, "a", prefix="g"),
     "root groups": lambda tx, realm, act: thing_groups.page(tx, realm, "a", recursive=False),
@@ -161,6 +162,9 @@ HOT: dict[str, Callable[[Tx, Realm, Act], object]] = {
     "things of a group": lambda tx, realm, act: thing_groups.page_things(tx, realm, "g", "g/a"),
     "things of a branch": lambda tx, realm, act: thing_groups.page_things(tx, realm, "g", "g/a", recursive=True),
     "groups of a thing": lambda tx, realm, act: thing_groups.groups_of(tx, realm, "one"),
+    "create group": lambda tx, realm, act: thing_groups.create(tx, act, "h", parent="g"),
+    "delete group": lambda tx, realm, act: thing_groups.delete(tx, act, "g"),
+    "leave a group": lambda tx, realm, act: thing_groups.remove_thing(tx, act, "g", "one"),
     "join a group": lambda tx, realm, act: thing_groups.add_thing(tx, act, "g", "one"),
     "certificate": lambda tx, realm, act: certificates.find(tx, realm, F),
     "certificate everywhere": lambda tx, realm, act: certificates.find_everywhere(tx, F),
@@ -168,28 +172,46 @@ HOT: dict[str, Callable[[Tx, Realm, Act], object]] = {
     "certificates, oldest first": lambda tx, realm, act: certificates.page(tx, realm, f"1/{F}", ascending=True),
     "certificates of a CA": lambda tx, realm, act: certificates.page(tx, realm, f"1/{F}", ca=F),
     "certificates of a key": lambda tx, realm, act: certificates.with_public_key(tx, realm, F),
+    "change status": lambda tx, realm, act: certificates.set_status(tx, act, F, Status.INACTIVE),
+    "delete certificate": lambda tx, realm, act: certificates.delete(tx, act, E, force=True),
     "first connection": lambda tx, realm, act: certificates.connected(tx, act, F),
     "sweep": lambda tx, realm, act: certificates.sweep(tx, act.now),
     "CAs": lambda tx, realm, act: authorities.page(tx, realm, f"1/{F}"),
     "CAs of a template": lambda tx, realm, act: authorities.page(tx, realm, f"1/{F}", template_name="t"),
     "issuers": lambda tx, realm, act: authorities.issuers(tx, realm, "CN=x"),
     "issuers everywhere": lambda tx, realm, act: authorities.issuers_everywhere(tx, "CN=x"),
+    "registration code": lambda tx, realm, act: authorities.registration_code(tx, act, "c"),
+    "complete issuance": lambda tx, realm, act: issuances.complete(tx, act, "ca", "0a", F),
     "issuance": lambda tx, realm, act: issuances.find(tx, "ca", "0a"),
     "unfinished issuances": lambda tx, realm, act: issuances.unfinished(tx, realm, act.now, "1/ca/0a"),
     "policies": lambda tx, realm, act: policies.page(tx, realm, "1/p"),
+    "create policy version": lambda tx, realm, act: policies.create_version(tx, act, "p", "{}", set_as_default=True),
+    "delete policy": lambda tx, realm, act: policies.delete(tx, act, "p"),
     "policy version": lambda tx, realm, act: policies.get_version(tx, realm, "p"),
     "policies of a certificate": lambda tx, realm, act: attachments.policies_for(tx, realm, F, None),
     "policies of a connection": lambda tx, realm, act: attachments.policies_for(tx, realm, F, "one"),
     "attached policies": lambda tx, realm, act: attachments.page_policies(tx, realm, realm.arn("cert", F), "a"),
+    "attach policy": lambda tx, realm, act: attachments.attach_policy(tx, act, "p", realm.arn("cert", F)),
+    "attach policy to group": lambda tx, realm, act: attachments.attach_policy(
+        tx, act, "p", realm.arn("thinggroup", "g")
+    ),
+    "detach policy": lambda tx, realm, act: attachments.detach_policy(tx, act, "p", realm.arn("cert", F)),
+    "attach certificate": lambda tx, realm, act: attachments.attach_principal(tx, act, "one", F),
+    "detach certificate": lambda tx, realm, act: attachments.detach_principal(tx, act, "one", F),
+    "things of a certificate": lambda tx, realm, act: attachments.things_of(tx, realm, F),
     "targets": lambda tx, realm, act: attachments.page_targets(tx, realm, "p", "a"),
     "thing of a connection": lambda tx, realm, act: attachments.spoken_for(tx, realm, F, "one"),
     "principals": lambda tx, realm, act: attachments.page_principals(tx, realm, "one", "a"),
     "things of a principal": lambda tx, realm, act: attachments.page_things(tx, realm, F, "a"),
     "certificates of a thing": lambda tx, realm, act: attachments.certificates_of(tx, realm, "one"),
     "templates": lambda tx, realm, act: templates.page(tx, realm, "a"),
+    "delete template": lambda tx, realm, act: templates.delete(tx, act, "t"),
+    "create template version": lambda tx, realm, act: templates.create_version(tx, act, "t", "{}"),
     "template version": lambda tx, realm, act: templates.get_version(tx, realm, "t"),
     "template versions": lambda tx, realm, act: templates.page_versions(tx, realm, "t", "1"),
     "claims": lambda tx, realm, act: claims.page(tx, realm, "a"),
+    "switch off a batch": lambda tx, realm, act: claims.set_batch_enabled(tx, act, "b", False),
+    "list serials": lambda tx, realm, act: claims.add_serials(tx, act, F, ["s2"]),
     "claims of a batch": lambda tx, realm, act: claims.page(tx, realm, "a", batch="b"),
     "serials": lambda tx, realm, act: claims.page_serials(tx, realm, F, "a"),
     "spend": lambda tx, realm, act: claims.spend(tx, act, F, "t", "s1", "one"),
@@ -199,6 +221,7 @@ HOT: dict[str, Callable[[Tx, Realm, Act], object]] = {
     "functions": lambda tx, realm, act: functions.page(tx, realm, "a"),
     "access key": lambda tx, realm, act: access_keys.find(tx, "AKIA"),
     "access keys": lambda tx, realm, act: access_keys.page(tx, realm.account, "a"),
+    "put tags": lambda tx, realm, act: tags.put(tx, act, realm.arn("policy", "p"), {"a": "b"}),
     "tags": lambda tx, realm, act: tags.of(tx, realm, realm.arn("policy", "p")),
     "pending events": lambda tx, realm, act: outbox.pending(tx, 10),
     "delivered events": lambda tx, realm, act: outbox.delivered(tx, ["a", "b"]),
@@ -216,12 +239,17 @@ HOT: dict[str, Callable[[Tx, Realm, Act], object]] = {
 def furnished(tx: Tx, act: Act, certified: Callable[..., Certificate]) -> Tx:
     """One of everything that the hot queries ask for."""
     thing_types.create(tx, act, "lamp")
+    thing_types.create(tx, act, "old")
+    thing_types.deprecate(tx, Act(act.realm, act.actor, 0, act.request_id), "old")
     things.create(tx, act, "one", attributes={"room": "x"})
     thing_groups.create(tx, act, "g")
     policies.create(tx, act, "p", "{}")
     templates.create(tx, act, "t", "{}", "role")
     made = certified().fingerprint
     tx.run("UPDATE certificates SET fingerprint = :name WHERE fingerprint = :old", name=F, old=made)
+    other = certified("other", Status.INACTIVE).fingerprint
+    tx.run("UPDATE certificates SET fingerprint = :name WHERE fingerprint = :old", name=E, old=other)
+    issuances.begin(tx, act, issuances.Intent("ca", "0a", "CN=x", "k", "d", "device"))
     claims.register(tx, act, F, serials=["s1"])
     tokens.issue(tx, act, "d", fingerprint=F, claim_fingerprint=F)
     audit.add(tx, act, "CreateThing", "thing/one", "ok")
