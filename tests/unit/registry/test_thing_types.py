@@ -83,3 +83,13 @@ def test_pages_by_name_in_one_realm(tx: Tx, act: Act, later: Callable[..., Act],
     page = thing_types.page(tx, act.realm, limit=2)
     assert [kind.name for kind in page.items] == ["a", "b"]
     assert [kind.name for kind in thing_types.page(tx, act.realm, page.next_key).items] == ["c"]
+
+
+def test_update_changes_the_description_alone(tx: Tx, act: Act) -> None:
+    made = thing_types.create(tx, act, "lamp", description="old", searchable=["room"])
+    assert thing_types.update(tx, act, "lamp") == made
+    changed = thing_types.update(tx, act, "lamp", description="")
+    assert changed == thing_types.get(tx, act.realm, "lamp")
+    assert (changed.description, changed.searchable, changed.type_id) == ("", ("room",), made.type_id)
+    with pytest.raises(NotFound):
+        thing_types.update(tx, act, "unknown", description="new")
