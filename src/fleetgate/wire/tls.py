@@ -10,6 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL
 
 CHUNK = 65536
@@ -23,8 +26,9 @@ class TlsFailure(Exception):
     """The peer is gone, refused or broke the protocol: send what `Tls.outgoing` holds (an alert), then close."""
 
 
-def server_context(chain: Path, key: Path, alpn: Sequence[bytes], passphrase: bytes = b"") -> SSL.Context:
-    """A server's context: TLS 1.2 and 1.3, *chain* and *key* as PEM files, *alpn* in order of preference.
+def server_context(chain: Path, key: Path, alpn: Sequence[bytes]) -> SSL.Context:
+    """A server's context: TLS 1.2 and 1.3, *chain* and *key* as PEM files without passphrase, *alpn* in order of
+    preference.
 
     A client that offers ALPN and names none of *alpn* is refused with `no_application_protocol` (RFC 7301, 3.2); one
     that offers none is served.
@@ -37,14 +41,19 @@ def server_context(chain: Path, key: Path, alpn: Sequence[bytes], passphrase: by
     # A resumed session would skip the proof of the key that everything above relies on.
     context.set_options(SSL.OP_NO_TICKET)
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
-    context.set_passwd_cb(lambda *_: passphrase)
     context.use_certificate_chain_file(str(chain))
-    context.use_privatekey_file(str(key))
+    context.use_privatekey(_private_key(key))
     context.check_privatekey()
     context.set_verify(SSL.VERIFY_PEER, _any_certificate)
     refusal = SSL.NO_OVERLAPPING_PROTOCOLS
     context.set_alpn_select_callback(lambda _, offered: next((ours for ours in alpn if ours in offered), refusal))
     return context
+
+
+def _private_key(file: Path) -> RSAPrivateKey | EllipticCurvePrivateKey:
+    key = load_pem_private_key(file.read_bytes(), None)
+    assert isinstance(key, (RSAPrivateKey, EllipticCurvePrivateKey))
+    return key
 
 
 def _any_certificate(*_: object) -> bool:
