@@ -78,6 +78,13 @@ def allows(reason: Reason, packet: int) -> bool:
     return reason in _BY_PACKET[packet]
 
 
+def fitting(reason: Reason, packet: int) -> Reason:
+    """The reason itself, or the nearest one that MQTT 5 lets this packet carry."""
+    if allows(reason, packet):
+        return reason
+    return Reason.SERVER_UNAVAILABLE if reason is Reason.SERVER_SHUTTING_DOWN else Reason.UNSPECIFIED_ERROR
+
+
 def has_return_code(reason: Reason) -> bool:
     """Whether a 3.1.1 CONNACK can say it."""
     return reason in _RETURN_CODES

@@ -261,13 +261,13 @@ class Connection:
         """
         phase, self.phase = self.phase, Phase.CLOSED
         server = self.role is Role.SERVER
+        properties = _explanation(message, self.version)
         packet: ConnAck | Disconnect
         if phase is Phase.CONNECTING and server and reason:
-            properties = _explanation(message, self.version)
-            packet = ConnAck(_sayable_as(reason, kind.CONNACK, self.version), properties=properties)
+            plain = reason if self.version < V5 else codes.fitting(reason, kind.CONNACK)
+            packet = ConnAck(plain, properties=properties)
         elif phase is Phase.OPEN and (self.version >= V5 or not (server or reason)):
-            properties = _explanation(message, self.version)
-            packet = Disconnect(_sayable_as(reason, kind.DISCONNECT, self.version), properties)
+            packet = Disconnect(codes.fitting(reason, kind.DISCONNECT), properties)
         else:
             return b""
         if not self._sayable(packet):
@@ -438,11 +438,6 @@ def _count(packet: Subscribe | Unsubscribe) -> int:
 
 def _ends_exchange(packet: PubRec | PubRel | PubComp) -> bool:
     return isinstance(packet, PubComp) or (isinstance(packet, PubRec) and packet.reason >= 0x80)
-
-
-def _sayable_as(reason: Reason, packet_type: int, version: int) -> Reason:
-    """The reason, or a general one where MQTT 5 does not let this packet carry it."""
-    return reason if version < V5 or codes.allows(reason, packet_type) else Reason.PROTOCOL_ERROR
 
 
 def _explanation(message: str, version: int) -> Properties:
