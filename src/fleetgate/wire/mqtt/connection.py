@@ -94,6 +94,11 @@ class Connection:
             self._buffer += data
         return self._packets(now)
 
+    @property
+    def waiting(self) -> int:
+        """Bytes taken in that no packet was made of yet: more to come, or nobody went on asking for packets."""
+        return len(self._buffer)
+
     def _packets(self, now: int) -> Iterator[Packet]:
         while self.phase is not Phase.CLOSED and not self._broken:
             try:

@@ -167,3 +167,12 @@ def test_packet_identifiers_are_handed_out() -> None:
         connection.packet_id()
     list(connection.receive(encode(PubAck(500), V5), 0))
     assert connection.packet_id() == 500
+
+
+def test_what_was_not_asked_for_waits() -> None:
+    ping, connection = encode(PingReq(), V5), server()
+    assert connection.waiting == 0
+    connection.receive(ping + ping + ping[:1], 0)
+    assert connection.waiting == 2 * len(ping) + 1
+    assert list(connection.receive(b"", 0)) == [PingReq(), PingReq()]
+    assert connection.waiting == 1
