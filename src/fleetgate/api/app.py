@@ -1,12 +1,196 @@
-"""The operators' door."""
+"""The operators' door: an ASGI application that speaks AWS IoT's control plane.
+
+    read the body -> check the signature -> match -> decode -> validate -> run the handler -> encode
+
+Beside it, unsigned: `GET /_fleetgate/health`, and on a dev server `POST /_fleetgate/reset`.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import json
+import uuid
 from collections.abc import Awaitable, Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
 
-from fleetgate.runtime import Runtime
+from fleetgate import __version__
+from fleetgate.api import callers, table
+from fleetgate.api.callers import Callers
+from fleetgate.api.refusals import NotServed, TooLarge, TooSlow, answer_to
+from fleetgate.errors import AccessDenied, InvalidRequest, Unauthenticated, Unavailable, all_of
+from fleetgate.names import Act, Realm
+from fleetgate.registry import outbox
+from fleetgate.runtime import Refusal, Runtime
+from fleetgate.wire.restjson import codec, model, sigv4
+from fleetgate.wire.restjson.message import Request, Response
+from fleetgate.wire.restjson.model import Operation
+from fleetgate.wire.restjson.sigv4 import SignatureRefused
+from fleetgate.wire.restjson.validate import problems
+
+Scope: TypeAlias = dict[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[dict[str, Any]]]
+Send: TypeAlias = Callable[[dict[str, Any]], Awaitable[None]]
+Reset: TypeAlias = Callable[[], Awaitable[None]]
+
+LARGEST_BODY: Final = 1024 * 1024
+BODY_SECONDS: Final = 30.0
+OWN: Final = "/_fleetgate/"
+
+_SERVICE: Final = "iot"
+_NOBODY: Final = Realm("000000000000", "us-east-1")
+_SHOWN: Final = 200
 
 
-def build(runtime: Runtime, reset: Callable[[], Awaitable[None]] | None = None) -> Any:
-    raise NotImplementedError
+def build(runtime: Runtime, reset: Reset | None = None) -> Api:
+    """The ASGI 3 application; *reset* is what a dev server does to empty itself."""
+    return Api(runtime, reset)
+
+
+@dataclass(slots=True)
+class _Exchange:
+    """One request on its way; filled as it goes, so that a refusal can say how far it came."""
+
+    act: Act
+    service: str = _SERVICE
+    operation: Operation | None = None
+
+
+class Api:
+    def __init__(self, runtime: Runtime, reset: Reset | None = None) -> None:
+        self._runtime = runtime
+        self._reset = reset
+        self._callers = Callers(runtime)
+        self._model = model.load(_SERVICE)
+        table.check(self._model)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            raise RuntimeError(f"This application speaks HTTP only, not {scope['type']}.")
+        raw_path = scope["raw_path"].decode("latin-1")
+        own = raw_path.startswith(OWN)
+        response = await (self._own(scope["method"], raw_path) if own else self._answer(scope, raw_path, receive))
+        if response is not None:
+            await _send(response, send)
+
+    # --- AWS's -------------------------------------------------------------------------------------------------------
+
+    async def _answer(self, scope: Scope, raw_path: str, receive: Receive) -> Response | None:
+        """None when the client is gone."""
+        runtime = self._runtime
+        request_id = str(uuid.UUID(bytes=runtime.entropy(16), version=4))
+        exchange = _Exchange(Act(_NOBODY, "unknown", runtime.clock(), request_id))
+        try:
+            body = await _body(receive)
+            if body is None:
+                return None
+            request = Request(
+                scope["method"], raw_path, scope["query_string"].decode("latin-1"), _headers(scope["headers"]), body
+            )
+            return await self._run(exchange, request)
+        except Exception as error:  # noqa: BLE001 # whatever it is, the client gets an answer and the log the rest
+            self._note(exchange, f"{scope['method']} {raw_path}"[:_SHOWN], error)
+            return answer_to(error, exchange.service, exchange.operation, request_id)
+
+    async def _run(self, exchange: _Exchange, request: Request) -> Response:
+        await self._admit(exchange, request)
+        operation, labels = self._model.match(request.method, request.raw_path)
+        exchange.operation = operation
+        handler = table.OPERATIONS.get(operation.name)
+        if handler is None:
+            raise NotServed(
+                f"fleetgate {__version__} does not serve {operation.name}; docs/coverage.md lists what it does."
+            )
+        params = codec.decode(operation, labels, request)
+        if found := problems(operation, params):
+            raise InvalidRequest(all_of(found))
+        result = await handler.run(self._runtime, exchange.act, operation.name, params)
+        return codec.encode(operation, result, exchange.act.request_id)
+
+    async def _admit(self, exchange: _Exchange, request: Request) -> None:
+        """Raises SignatureRefused, InvalidRequest for a scope that names no region, NotServed for another service."""
+        credential = sigv4.parse(request)
+        exchange.service = credential.service
+        act = exchange.act
+        key = await self._callers.key(credential)
+        realm = callers.realm(key.account, credential.region)
+        exchange.act = act = Act(realm, callers.actor(key), act.now, act.request_id)
+        self._callers.verify(request, credential, key, act.now)
+        if credential.service != _SERVICE:
+            raise NotServed(
+                f"fleetgate {__version__} does not serve {credential.service[:40]} here, only {_SERVICE}; "
+                "docs/coverage.md lists what it does."
+            )
+
+    def _note(self, exchange: _Exchange, target: str, error: Exception) -> None:
+        """Who was not let in, or not let do something, goes to the audit trail."""
+        operation = exchange.operation
+        match error:
+            case SignatureRefused():
+                refusal = Refusal(exchange.act, "Authenticate", target, f"{error.code}: {error.message}")
+            case AccessDenied() | Unauthenticated():
+                refusal = Refusal(exchange.act, operation.name if operation else "Request", target, error.reason)
+            case _:
+                return
+        self._runtime.refused(refusal)
+
+    # --- fleetgate's own ----------------------------------------------------------------------------------------------
+
+    async def _own(self, method: str, path: str) -> Response | None:
+        if (method, path) == ("GET", f"{OWN}health"):
+            return await self._health()
+        if (method, path) == ("POST", f"{OWN}reset") and self._reset is not None:
+            await self._reset()
+            return _json(200, {"status": "reset"})
+        return _json(404, {"message": "Not Found"})
+
+    async def _health(self) -> Response:
+        try:
+            await self._runtime.database.glance(lambda tx: outbox.pending(tx, 1))
+        except Unavailable:
+            return _json(503, {"status": "unavailable", "version": __version__})
+        return _json(200, {"status": "ok", "version": __version__})
+
+
+# --- ASGI -------------------------------------------------------------------------------------------------------------
+
+
+async def _body(receive: Receive) -> bytes | None:
+    """The whole body; None when the client went away. Raises TooLarge, TooSlow."""
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    return None
+                chunks.append(message.get("body", b""))
+                size += len(chunks[-1])
+                if size > LARGEST_BODY:
+                    raise TooLarge(f"The body is longer than {LARGEST_BODY} bytes.")
+                if not message.get("more_body", False):
+                    return b"".join(chunks)
+    except TimeoutError as error:
+        raise TooSlow(f"The body did not arrive within {BODY_SECONDS:.0f} seconds.") from error
+
+
+def _headers(pairs: list[tuple[bytes, bytes]]) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in pairs:
+        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+        headers[name] = f"{headers[name]},{value}" if name in headers else value
+    return headers
+
+
+def _json(status: int, body: dict[str, str]) -> Response:
+    return Response(status, {"content-type": "application/json"}, json.dumps(body).encode())
+
+
+async def _send(response: Response, send: Send) -> None:
+    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers.items()]
+    headers.append((b"content-length", b"%d" % len(response.body)))
+    if response.status in {408, 413}:  # whatever is left of the body would be read as the next request
+        headers.append((b"connection", b"close"))
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    await send({"type": "http.response.body", "body": response.body})

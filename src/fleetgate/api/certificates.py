@@ -1,0 +1,191 @@
+"""Certificates: CreateKeysAndCertificate ... ListCertificatesByCA."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from fleetgate import authority, names
+from fleetgate.api.handling import Params, Result
+from fleetgate.api.listing import Listing
+from fleetgate.authority import Issued
+from fleetgate.database.port import Tx
+from fleetgate.errors import CertificateInvalid, CertificateState, InvalidRequest
+from fleetgate.names import Act
+from fleetgate.pki import certificate as x509
+from fleetgate.pki import chain, csr, keys
+from fleetgate.pki.identity import Identity
+from fleetgate.registry import authorities, certificates
+from fleetgate.registry.authorities import Authority
+from fleetgate.registry.certificates import BY_USER, Certificate, Mode, Origin, Status
+from fleetgate.runtime import Runtime
+
+_CERTIFICATES: Final = Listing("certificates")
+_BY_CA: Final = Listing("certificates-by-ca")
+
+
+# --- issued here ------------------------------------------------------------------------------------------------------
+
+
+async def create_keys_and_certificate(runtime: Runtime, act: Act, params: Params) -> Callable[[Tx], Result]:
+    """The private key is in this answer and nowhere else."""
+    pair = await key_pair(runtime)
+    issued = await authority.issue(runtime, act, pair.public_key())
+    return lambda tx: {**_entered(tx, act, issued, params), "keyPair": as_key_pair(pair)}
+
+
+async def create_certificate_from_csr(runtime: Runtime, act: Act, params: Params) -> Callable[[Tx], Result]:
+    """Key and subject of the signing request end in the certificate."""
+    verified = csr.parse(params["certificateSigningRequest"])
+    issued = await authority.issue(runtime, act, verified.public_key, csr=verified)
+    return lambda tx: _entered(tx, act, issued, params)
+
+
+async def key_pair(runtime: Runtime) -> keys.PrivateKey:
+    """From the pool; when that is empty, made on a thread, because a key takes tens of milliseconds."""
+    ready = runtime.keys.take_ready()
+    return await asyncio.to_thread(runtime.keys.take) if ready is None else ready
+
+
+def as_key_pair(pair: keys.PrivateKey) -> Result:
+    return {"PublicKey": keys.public_key_pem(pair.public_key()), "PrivateKey": keys.private_key_pem(pair)}
+
+
+def _entered(tx: Tx, act: Act, issued: Issued, params: Params) -> Result:
+    status = Status.ACTIVE if params.get("setAsActive") else Status.INACTIVE
+    authority.record(tx, act, issued, status)
+    return {
+        "certificateArn": act.realm.arn("cert", issued.fingerprint),
+        "certificateId": issued.fingerprint,
+        "certificatePem": issued.pem,
+    }
+
+
+# --- brought by their owner -------------------------------------------------------------------------------------------
+
+
+def register_certificate(tx: Tx, act: Act, params: Params) -> Result:
+    """A certificate whose direct issuer is a registered, active CA; `caCertificatePem` says which of several."""
+    identity = Identity.read(params["certificatePem"])
+    issuer = _issuer(tx, act, identity, params.get("caCertificatePem"))
+    return _registered(tx, act, identity, _wanted(params), issuer.mode, issuer.fingerprint)
+
+
+def register_certificate_without_ca(tx: Tx, act: Act, params: Params) -> Result:
+    """Nobody vouches for it, so connections must name their account by SNI."""
+    return _registered(tx, act, Identity.read(params["certificatePem"]), _wanted(params), Mode.SNI_ONLY, None)
+
+
+def _wanted(params: Params) -> Status:
+    """`setAsActive` is the older way to say `status`."""
+    active, text = params.get("setAsActive"), params.get("status")
+    if text is None:
+        return Status.ACTIVE if active else Status.INACTIVE
+    if active is not None and active != (text == Status.ACTIVE):
+        raise InvalidRequest(f"setAsActive and the status {text} contradict each other. Leave setAsActive out.")
+    return _by_user(text)
+
+
+def _by_user(text: str) -> Status:
+    """What a user may ask for; the other statuses are set by the service alone."""
+    if text not in BY_USER:
+        raise InvalidRequest(f"The status {text} is set by the service alone. Set {', '.join(sorted(BY_USER))}.")
+    return Status(text)
+
+
+def _issuer(tx: Tx, act: Act, identity: Identity, ca_pem: str | None) -> Authority:
+    candidates = authorities.issuers(tx, act.realm, identity.issuer)
+    if ca_pem is not None:
+        given = Identity.read(ca_pem).fingerprint
+        candidates = [each for each in candidates if each.fingerprint == given]
+    found = next((each for each in candidates if chain.issued_by(identity.certificate, x509.load(each.pem))), None)
+    if found is None:
+        raise CertificateInvalid(
+            "The certificate was not issued by "
+            + ("that CA, or that CA is not registered" if ca_pem else "any registered CA")
+            + ". Register its direct issuer first, or use RegisterCertificateWithoutCA."
+        )
+    if found.status != authorities.Status.ACTIVE:
+        raise CertificateState(
+            f"The CA certificate must be ACTIVE to register certificates that it issued. Id: {found.fingerprint}"
+        )
+    return found
+
+
+def _registered(tx: Tx, act: Act, identity: Identity, status: Status, mode: Mode, ca: str | None) -> Result:
+    if identity.not_after < act.now:
+        raise CertificateInvalid("The certificate has expired.")
+    certificates.create(
+        tx,
+        act,
+        identity.fingerprint,
+        identity.pem,
+        status,
+        public_key_fingerprint=identity.public_key_fingerprint,
+        not_before=identity.not_before,
+        not_after=identity.not_after,
+        origin=Origin.REGISTERED,
+        mode=mode,
+        ca_fingerprint=ca,
+    )
+    arn = act.realm.arn("cert", identity.fingerprint)
+    return {"certificateArn": arn, "certificateId": identity.fingerprint}
+
+
+# --- looked at and changed --------------------------------------------------------------------------------------------
+
+
+def describe_certificate(tx: Tx, act: Act, params: Params) -> Result:
+    found = certificates.get(tx, act.realm, names.fingerprint(params["certificateId"]))
+    description = {
+        "certificateArn": act.realm.arn("cert", found.fingerprint),
+        "certificateId": found.fingerprint,
+        "caCertificateId": found.ca_fingerprint,
+        "status": found.status,
+        "certificatePem": found.pem,
+        "ownedBy": found.realm.account,
+        "creationDate": found.created_at,
+        "lastModifiedDate": found.updated_at,
+        "customerVersion": found.customer_version,
+        "transferData": {},
+        "generationId": found.generation_id,
+        "validity": {"notBefore": found.not_before, "notAfter": found.not_after},
+        "certificateMode": found.mode,
+    }
+    return {"certificateDescription": description}
+
+
+def update_certificate(tx: Tx, act: Act, params: Params) -> Result:
+    certificates.set_status(tx, act, names.fingerprint(params["certificateId"]), _by_user(params["newStatus"]))
+    return {}
+
+
+def delete_certificate(tx: Tx, act: Act, params: Params) -> Result:
+    fingerprint = names.fingerprint(params["certificateId"])
+    certificates.delete(tx, act, fingerprint, force=params.get("forceDelete", False))
+    return {}
+
+
+def list_certificates(tx: Tx, act: Act, params: Params) -> Result:
+    """Newest first unless ascendingOrder. Those of CreateProvisioningClaim are in no list."""
+    ascending = params.get("ascendingOrder", False)
+    page = certificates.page(tx, act.realm, *_CERTIFICATES.opened(params), ascending=ascending)
+    found = [_listed(act, each) for each in page.items]
+    return {"certificates": found, "nextMarker": _CERTIFICATES.token(page)}
+
+
+def list_certificates_by_ca(tx: Tx, act: Act, params: Params) -> Result:
+    ascending, ca = params.get("ascendingOrder", False), names.fingerprint(params["caCertificateId"])
+    page = certificates.page(tx, act.realm, *_BY_CA.opened(params), ascending=ascending, ca=ca)
+    return {"certificates": [_listed(act, each) for each in page.items], "nextMarker": _BY_CA.token(page)}
+
+
+def _listed(act: Act, certificate: Certificate) -> Result:
+    return {
+        "certificateArn": act.realm.arn("cert", certificate.fingerprint),
+        "certificateId": certificate.fingerprint,
+        "status": certificate.status,
+        "certificateMode": certificate.mode,
+        "creationDate": certificate.created_at,
+    }

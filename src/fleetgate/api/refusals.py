@@ -1,0 +1,91 @@
+"""What went wrong, as an answer: the one place where exceptions become status, code and message."""
+
+from __future__ import annotations
+
+from typing import Final
+from xml.sax.saxutils import escape
+
+import structlog
+
+from fleetgate.database.port import Conflict
+from fleetgate.errors import ConflictingUpdate, InvalidRequest, Refused, Unavailable
+from fleetgate.wire.restjson.codec import encode_error
+from fleetgate.wire.restjson.message import Malformed, Response
+from fleetgate.wire.restjson.model import Operation
+from fleetgate.wire.restjson.routes import NoSuchOperation
+from fleetgate.wire.restjson.sigv4 import SignatureRefused
+
+log = structlog.get_logger(__name__)
+
+QUERY_SERVICES: Final = frozenset({"iam", "sts"})
+"""Their clients read XML and nothing else."""
+
+_NOT_SERVED: Final = "NotImplementedException"
+_INTERNAL: Final = "InternalFailureException"
+
+
+class NotServed(Exception):
+    """Part of AWS, and not of this version. The message says what is missing."""
+
+
+class TooLarge(Exception):
+    """The request's body is longer than any operation needs."""
+
+
+class TooSlow(Exception):
+    """The request's body did not arrive in time."""
+
+
+def answer_to(error: Exception, service: str, operation: Operation | None, request_id: str) -> Response:
+    """The answer to a request that ended in *error*; *operation* is None where it did not get so far.
+
+    What is no refusal is logged whole, and its words stay here: the request id leads to them.
+    """
+    code, message = _told(error, operation, request_id)
+    if service in QUERY_SERVICES:
+        shown = error.query_code if isinstance(error, SignatureRefused) else code.removesuffix("Exception")
+        status = encode_error(None, code, message, request_id).status
+        return _query_error(status, shown, message, request_id)
+    members = error.members if isinstance(error, Refused) else {}
+    return encode_error(operation, code, message, request_id, **members)
+
+
+def _told(error: Exception, operation: Operation | None, request_id: str) -> tuple[str, str]:
+    match error:
+        case Refused():
+            return _code(error, operation), error.message
+        case SignatureRefused():
+            return error.code, error.message
+        case Malformed():
+            return InvalidRequest.code, str(error)
+        case NoSuchOperation():
+            return "MethodNotAllowedException" if error.allowed else "UnknownOperationException", str(error)
+        case NotServed():
+            return _NOT_SERVED, str(error)
+        case TooLarge():
+            return "RequestEntityTooLargeException", str(error)
+        case TooSlow():
+            return "RequestTimeoutException", str(error)
+        case Conflict():
+            return ConflictingUpdate.code, "Somebody else changed the same at the same time. Try again."
+        case Unavailable():
+            log.warning("request not answered", request_id=request_id, reason=error.message)
+            return Unavailable.code, "The installation cannot answer this now. Try again in a while."
+    log.error("request failed", request_id=request_id, operation=operation and operation.name, exc_info=error)
+    return _INTERNAL, f"Something went wrong that should not. The server's log has it under {request_id}."
+
+
+def _code(error: Refused, operation: Operation | None) -> str:
+    """Refusals that only the provisioning topics name are invalid requests here."""
+    unknown = operation is not None and error.code not in operation.errors
+    return InvalidRequest.code if unknown and isinstance(error, InvalidRequest) else error.code
+
+
+def _query_error(status: int, code: str, message: str, request_id: str) -> Response:
+    side = "Sender" if status < 500 else "Receiver"
+    body = (
+        f"<ErrorResponse><Error><Type>{side}</Type><Code>{escape(code)}</Code><Message>{escape(message)}</Message>"
+        f"</Error><RequestId>{request_id}</RequestId></ErrorResponse>"
+    )
+    headers = {"content-type": "text/xml", "x-amzn-requestid": request_id}
+    return Response(status, headers, body.encode("utf-8", "replace"))

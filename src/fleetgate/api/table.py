@@ -1,0 +1,162 @@
+"""The dispatch table: which operations of AWS's `iot` are served, and by what.
+
+A handler is called as its operation, in snake case; `check` holds the table against the service model at start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from fleetgate.api import (
+    attachments,
+    authorities,
+    certificates,
+    claims,
+    endpoints,
+    policies,
+    tags,
+    templates,
+    thing_groups,
+    thing_types,
+    things,
+)
+from fleetgate.api.handling import Flow, Glance, Handler, Known, Params, Read, Result, Write, given, made, named
+from fleetgate.names import Act
+from fleetgate.wire.restjson.model import Model
+
+_THING: Final = named("thing", "thingName")
+_TYPE: Final = named("thingtype", "thingTypeName")
+_GROUP: Final = named("thinggroup", "thingGroupName")
+_POLICY: Final = named("policy", "policyName")
+_TEMPLATE: Final = named("provisioningtemplate", "templateName")
+_CERTIFICATE: Final = named("cert", "certificateId")
+_AUTHORITY: Final = named("cacert", "certificateId")
+_MADE: Final = made("certificateArn")
+
+
+def _member_group(act: Act, params: Params, result: Result) -> str:
+    return act.realm.arn("thinggroup", thing_groups.group_in(act, params))
+
+
+def _claim(act: Act, params: Params, result: Result) -> str:
+    return act.realm.arn("cert", result["certificateId"])
+
+
+def _realm(act: Act, params: Params, result: Result) -> str:
+    return act.realm.arn("registrationcode", act.realm.region)
+
+
+OPERATIONS: Final[Mapping[str, Handler]] = {
+    # things
+    "CreateThing": Write(things.create_thing, _THING),
+    "DescribeThing": Glance(things.describe_thing),
+    "UpdateThing": Write(things.update_thing, _THING),
+    "DeleteThing": Write(things.delete_thing, _THING),
+    "ListThings": Read(things.list_things),
+    "AttachThingPrincipal": Write(things.attach_thing_principal, _THING, ("principal", "thingPrincipalType")),
+    "DetachThingPrincipal": Write(things.detach_thing_principal, _THING, ("principal",)),
+    "ListThingPrincipals": Read(things.list_thing_principals),
+    "ListThingPrincipalsV2": Read(things.list_thing_principals_v2),
+    "ListPrincipalThings": Read(things.list_principal_things),
+    "ListPrincipalThingsV2": Read(things.list_principal_things_v2),
+    # thing types
+    "CreateThingType": Write(thing_types.create_thing_type, _TYPE),
+    "DescribeThingType": Glance(thing_types.describe_thing_type),
+    "ListThingTypes": Read(thing_types.list_thing_types),
+    "UpdateThingType": Write(thing_types.update_thing_type, _TYPE),
+    "DeprecateThingType": Write(thing_types.deprecate_thing_type, _TYPE, ("undoDeprecate",)),
+    "DeleteThingType": Write(thing_types.delete_thing_type, _TYPE),
+    # thing groups
+    "CreateThingGroup": Write(thing_groups.create_thing_group, _GROUP, ("parentGroupName",)),
+    "DescribeThingGroup": Glance(thing_groups.describe_thing_group),
+    "UpdateThingGroup": Write(thing_groups.update_thing_group, _GROUP),
+    "DeleteThingGroup": Write(thing_groups.delete_thing_group, _GROUP),
+    "ListThingGroups": Read(thing_groups.list_thing_groups),
+    "AddThingToThingGroup": Write(thing_groups.add_thing_to_thing_group, _member_group, ("thingName", "thingArn")),
+    "RemoveThingFromThingGroup": Write(
+        thing_groups.remove_thing_from_thing_group, _member_group, ("thingName", "thingArn")
+    ),
+    "ListThingGroupsForThing": Glance(thing_groups.list_thing_groups_for_thing),
+    "ListThingsInThingGroup": Read(thing_groups.list_things_in_thing_group),
+    "UpdateThingGroupsForThing": Write(
+        thing_groups.update_thing_groups_for_thing, _THING, ("thingGroupsToAdd", "thingGroupsToRemove")
+    ),
+    # certificates
+    "CreateKeysAndCertificate": Flow(certificates.create_keys_and_certificate, _MADE, ("setAsActive",)),
+    "CreateCertificateFromCsr": Flow(certificates.create_certificate_from_csr, _MADE, ("setAsActive",)),
+    "RegisterCertificate": Write(certificates.register_certificate, _MADE, ("setAsActive", "status")),
+    "RegisterCertificateWithoutCA": Write(certificates.register_certificate_without_ca, _MADE, ("status",)),
+    "DescribeCertificate": Glance(certificates.describe_certificate),
+    "UpdateCertificate": Write(certificates.update_certificate, _CERTIFICATE, ("newStatus",)),
+    "DeleteCertificate": Write(certificates.delete_certificate, _CERTIFICATE, ("forceDelete",)),
+    "ListCertificates": Read(certificates.list_certificates),
+    "ListCertificatesByCA": Read(certificates.list_certificates_by_ca),
+    # CA certificates
+    "RegisterCACertificate": Write(
+        authorities.register_ca_certificate, _MADE, ("setAsActive", "allowAutoRegistration", "certificateMode")
+    ),
+    "DescribeCACertificate": Glance(authorities.describe_ca_certificate),
+    "UpdateCACertificate": Write(
+        authorities.update_ca_certificate,
+        _AUTHORITY,
+        ("newStatus", "newAutoRegistrationStatus", "removeAutoRegistration"),
+    ),
+    "DeleteCACertificate": Write(authorities.delete_ca_certificate, _AUTHORITY),
+    "ListCACertificates": Read(authorities.list_ca_certificates),
+    "GetRegistrationCode": Flow(authorities.get_registration_code, _realm),
+    "DeleteRegistrationCode": Write(authorities.delete_registration_code, _realm),
+    # policies
+    "CreatePolicy": Write(policies.create_policy, _POLICY),
+    "GetPolicy": Glance(policies.get_policy),
+    "DeletePolicy": Write(policies.delete_policy, _POLICY),
+    "ListPolicies": Read(policies.list_policies),
+    "CreatePolicyVersion": Write(policies.create_policy_version, _POLICY, ("setAsDefault",)),
+    "GetPolicyVersion": Glance(policies.get_policy_version),
+    "DeletePolicyVersion": Write(policies.delete_policy_version, _POLICY, ("policyVersionId",)),
+    "ListPolicyVersions": Glance(policies.list_policy_versions),
+    "SetDefaultPolicyVersion": Write(policies.set_default_policy_version, _POLICY, ("policyVersionId",)),
+    "AttachPolicy": Write(attachments.attach_policy, _POLICY, ("target",)),
+    "DetachPolicy": Write(attachments.detach_policy, _POLICY, ("target",)),
+    "ListAttachedPolicies": Read(attachments.list_attached_policies),
+    "ListTargetsForPolicy": Read(attachments.list_targets_for_policy),
+    "AttachPrincipalPolicy": Write(attachments.attach_principal_policy, _POLICY, ("principal",)),
+    "DetachPrincipalPolicy": Write(attachments.detach_principal_policy, _POLICY, ("principal",)),
+    "ListPrincipalPolicies": Read(attachments.list_principal_policies),
+    "ListPolicyPrincipals": Read(attachments.list_policy_principals),
+    # provisioning
+    "CreateProvisioningTemplate": Write(templates.create_provisioning_template, _TEMPLATE, ("type", "enabled")),
+    "DescribeProvisioningTemplate": Glance(templates.describe_provisioning_template),
+    "UpdateProvisioningTemplate": Write(
+        templates.update_provisioning_template, _TEMPLATE, ("enabled", "defaultVersionId", "removePreProvisioningHook")
+    ),
+    "DeleteProvisioningTemplate": Write(templates.delete_provisioning_template, _TEMPLATE),
+    "ListProvisioningTemplates": Read(templates.list_provisioning_templates),
+    "CreateProvisioningTemplateVersion": Write(
+        templates.create_provisioning_template_version, _TEMPLATE, ("setAsDefault",)
+    ),
+    "DescribeProvisioningTemplateVersion": Glance(templates.describe_provisioning_template_version),
+    "ListProvisioningTemplateVersions": Read(templates.list_provisioning_template_versions),
+    "DeleteProvisioningTemplateVersion": Write(
+        templates.delete_provisioning_template_version, _TEMPLATE, ("versionId",)
+    ),
+    "CreateProvisioningClaim": Flow(claims.create_provisioning_claim, _claim, ("templateName",)),
+    # the rest
+    "DescribeEndpoint": Known(endpoints.describe_endpoint),
+    "TagResource": Write(tags.tag_resource, given("resourceArn")),
+    "UntagResource": Write(tags.untag_resource, given("resourceArn"), ("tagKeys",)),
+    "ListTagsForResource": Glance(tags.list_tags_for_resource),
+}
+
+
+def check(model: Model, operations: Mapping[str, Handler] = OPERATIONS) -> None:
+    """Raises RuntimeError for an entry that is no operation of *model*, or whose handler is called otherwise."""
+    known = set(model.operations)
+    wrong = [name for name in operations if name not in known]
+    wrong += [
+        f"{name} ({called})"
+        for name, handler in operations.items()
+        if (called := handler.answer.__name__).replace("_", "") != name.lower()
+    ]
+    if wrong:
+        raise RuntimeError(f"The dispatch table and the model of {model.service} differ: {', '.join(wrong)}.")

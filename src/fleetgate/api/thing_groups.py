@@ -1,0 +1,151 @@
+"""Static thing groups and their members: CreateThingGroup ... UpdateThingGroupsForThing."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fleetgate.api import tags
+from fleetgate.api.handling import Params, Result
+from fleetgate.api.listing import Listing
+from fleetgate.api.things import attributes_of
+from fleetgate.database.port import Tx
+from fleetgate.errors import InvalidRequest, NotFound
+from fleetgate.names import Act, Arn
+from fleetgate.registry import thing_groups
+
+_GROUPS: Final = Listing("thing-groups")
+_GROUPS_OF: Final = Listing("thing-groups-of")
+_MEMBERS: Final = Listing("members")
+
+
+def create_thing_group(tx: Tx, act: Act, params: Params) -> Result:
+    properties = params.get("thingGroupProperties") or {}
+    attributes, _ = attributes_of(properties)
+    group = thing_groups.create(
+        tx,
+        act,
+        params["thingGroupName"],
+        parent=params.get("parentGroupName"),
+        description=properties.get("thingGroupDescription", ""),
+        attributes=attributes,
+    )
+    arn = act.realm.arn("thinggroup", group.name)
+    tags.put_given(tx, act, arn, params)
+    return {"thingGroupName": group.name, "thingGroupArn": arn, "thingGroupId": group.group_id}
+
+
+def describe_thing_group(tx: Tx, act: Act, params: Params) -> Result:
+    group = thing_groups.get(tx, act.realm, params["thingGroupName"])
+    return {
+        "thingGroupName": group.name,
+        "thingGroupId": group.group_id,
+        "thingGroupArn": act.realm.arn("thinggroup", group.name),
+        "version": group.version,
+        "thingGroupProperties": {
+            "thingGroupDescription": group.description,
+            "attributePayload": {"attributes": group.attributes},
+        },
+        "thingGroupMetadata": {
+            "parentGroupName": group.parent_name,
+            "rootToParentThingGroups": [_named(act, name) for name in group.ancestors],
+            "creationDate": group.created_at,
+        },
+    }
+
+
+def update_thing_group(tx: Tx, act: Act, params: Params) -> Result:
+    properties = params["thingGroupProperties"]
+    attributes, merge = attributes_of(properties)
+    group = thing_groups.update(
+        tx,
+        act,
+        params["thingGroupName"],
+        description=properties.get("thingGroupDescription"),
+        attributes=attributes,
+        merge=merge,
+        expected_version=params.get("expectedVersion"),
+    )
+    return {"version": group.version}
+
+
+def delete_thing_group(tx: Tx, act: Act, params: Params) -> Result:
+    thing_groups.delete(tx, act, params["thingGroupName"], expected_version=params.get("expectedVersion"))
+    return {}
+
+
+def list_thing_groups(tx: Tx, act: Act, params: Params) -> Result:
+    """All groups, or the direct children of a parentGroup; `recursive` turns either round."""
+    parent = params.get("parentGroup")
+    page = thing_groups.page(
+        tx,
+        act.realm,
+        *_GROUPS.opened(params),
+        parent=parent,
+        recursive=params.get("recursive", parent is None),
+        prefix=params.get("namePrefixFilter", ""),
+    )
+    return {"thingGroups": [_named(act, group.name) for group in page.items], "nextToken": _GROUPS.token(page)}
+
+
+def _named(act: Act, name: str) -> Result:
+    return {"groupName": name, "groupArn": act.realm.arn("thinggroup", name)}
+
+
+# --- members ----------------------------------------------------------------------------------------------------------
+
+
+def add_thing_to_thing_group(tx: Tx, act: Act, params: Params) -> Result:
+    thing_groups.add_thing(tx, act, group_in(act, params), _thing_in(act, params))
+    return {}
+
+
+def remove_thing_from_thing_group(tx: Tx, act: Act, params: Params) -> Result:
+    thing_groups.remove_thing(tx, act, group_in(act, params), _thing_in(act, params))
+    return {}
+
+
+def list_thing_groups_for_thing(tx: Tx, act: Act, params: Params) -> Result:
+    page = _GROUPS_OF.cut(thing_groups.groups_of(tx, act.realm, params["thingName"]), params)
+    return {"thingGroups": [_named(act, name) for name in page.items], "nextToken": _GROUPS_OF.token(page)}
+
+
+def list_things_in_thing_group(tx: Tx, act: Act, params: Params) -> Result:
+    recursive = params.get("recursive", False)
+    opened = _MEMBERS.opened(params)
+    page = thing_groups.page_things(tx, act.realm, params["thingGroupName"], *opened, recursive=recursive)
+    return {"things": list(page.items), "nextToken": _MEMBERS.token(page)}
+
+
+def update_thing_groups_for_thing(tx: Tx, act: Act, params: Params) -> Result:
+    """Out of groups first, so that a thing can move within a hierarchy."""
+    name = params.get("thingName")
+    if name is None:
+        raise InvalidRequest("thingName cannot be null")
+    for group in params.get("thingGroupsToRemove", ()):
+        thing_groups.remove_thing(tx, act, group, name)
+    for group in params.get("thingGroupsToAdd", ()):
+        thing_groups.add_thing(tx, act, group, name)
+    return {}
+
+
+def group_in(act: Act, params: Params) -> str:
+    """The name of the group that *params* name, by name or ARN. Raises InvalidRequest, NotFound."""
+    return _name_in(act, params, "thingGroup", "thinggroup")
+
+
+def _thing_in(act: Act, params: Params) -> str:
+    return _name_in(act, params, "thing", "thing")
+
+
+def _name_in(act: Act, params: Params, prefix: str, kind: str) -> str:
+    name, arn = params.get(f"{prefix}Name"), params.get(f"{prefix}Arn")
+    if arn is not None:
+        parsed = Arn.parse(arn)
+        if parsed.kind != kind or name not in {None, parsed.name}:
+            raise InvalidRequest(f"{prefix}Arn {arn} is not the ARN of {f'{kind} {name}' if name else f'a {kind}'}.")
+        if parsed.realm != act.realm:
+            raise NotFound(f"There is no {arn} in this account and region.")
+        return parsed.name
+    if name is None:
+        raise InvalidRequest(f"Both {prefix}Name and {prefix}Arn cannot be null")
+    return str(name)
