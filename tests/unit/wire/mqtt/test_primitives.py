@@ -87,6 +87,11 @@ def test_strings_that_cannot_be_written(value: str) -> None:
         primitives.text(value)
 
 
+def test_the_longest_string() -> None:
+    longest = "é" * 32_767 + "x"
+    assert Reader(primitives.text(longest)).text() == longest
+
+
 def test_binary_data_has_a_bound() -> None:
     assert Reader(primitives.binary(bytes(65_535))).binary() == bytes(65_535)
     with pytest.raises(Malformed, match="longer than 65535"):
