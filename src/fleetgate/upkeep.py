@@ -1,4 +1,4 @@
-"""What an installation does by itself: write down refusals, seal the audit trail, sweep what was never finished."""
+"""What an installation does by itself: write down refusals, seal the audit trail, sweep what nobody needs any more."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import structlog
 
 from fleetgate.database.port import Database, Tx
 from fleetgate.errors import FleetgateError
-from fleetgate.registry import audit, certificates
+from fleetgate.registry import audit, certificates, outbox
 from fleetgate.runtime import Refusal
 
 log = structlog.get_logger(__name__)
@@ -20,6 +20,8 @@ MOST_WAITING = 10_000
 MOST_AT_ONCE = 500
 _SECONDS = 0.5
 _SWEEP_MILLISECONDS = 60_000
+EVENTS_KEPT = 7 * 86_400_000
+"""How long events stay that were handed out, so that they can be handed out again. Milliseconds."""
 
 
 class Upkeep:
@@ -70,6 +72,8 @@ class Upkeep:
         self._swept_at = now
         if swept := await self._database.write(lambda tx: certificates.sweep(tx, now)):
             log.info("unprovisioned certificates swept", count=swept)
+        while await self._database.write(lambda tx: outbox.prune(tx, now - EVENTS_KEPT, MOST_AT_ONCE)) == MOST_AT_ONCE:
+            pass
 
 
 def _write_down(tx: Tx, refusals: list[Refusal]) -> None:

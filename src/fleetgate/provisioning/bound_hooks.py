@@ -35,7 +35,7 @@ class BoundHooks:
 
     def find(self, realm: Realm, target_arn: str, function: str | None) -> Hook | None:
         """*function* is what the registry has bound, `FILE:HANDLER`. A configured environment goes to either kind."""
-        name = _name(target_arn)
+        name = function_name(target_arn)
         configured = self._config.functions.get(name, _UNBOUND)
         if function is not None:
             file, _, handler = function.rpartition(":")
@@ -77,7 +77,7 @@ class BoundHooks:
         task.add_done_callback(self._closing.discard)
 
 
-def _name(arn: str) -> str:
+def function_name(arn: str) -> str:
     """The function's name in `arn:aws:lambda:REGION:ACCOUNT:function:NAME[:QUALIFIER]`; a bare name is one as well."""
     parts = arn.split(":")
     return parts[6] if len(parts) > 6 else parts[-1]

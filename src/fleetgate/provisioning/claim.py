@@ -22,11 +22,19 @@ from typing import Any, Final
 from fleetgate import authority
 from fleetgate.access import Principal
 from fleetgate.database.port import Tx
-from fleetgate.errors import AccessDenied, InvalidOwnershipToken, InvalidParameters, InvalidSigningRequest, NotFound
+from fleetgate.errors import (
+    AccessDenied,
+    InvalidOwnershipToken,
+    InvalidParameters,
+    InvalidSigningRequest,
+    NotFound,
+    Throttled,
+)
 from fleetgate.names import Act
 from fleetgate.pki import csr, keys
 from fleetgate.provisioning import rebind
 from fleetgate.provisioning.apply import Outcome, apply
+from fleetgate.provisioning.bound_hooks import function_name
 from fleetgate.registry import attachments, audit, certificates, claims, events, functions, outbox, templates, tokens
 from fleetgate.registry.certificates import Certificate, Status
 from fleetgate.runtime import HookRequest, Runtime
@@ -34,8 +42,12 @@ from fleetgate.template.document import Kind, parse
 from fleetgate.template.plan import Plan
 from fleetgate.template.render import render
 
+HOOK_DENIED: Final = "The pre-provisioning hook did not allow this."
+"""All that a device is told; what the hook said, and that nobody answered, is for the audit trail."""
 SERIAL_PARAMETERS: Final = ("SerialNumber", "serialNumber", "DeviceSerial", "deviceId")
 """The parameter that a claim's allow-list is held against: the first of these that the device sent."""
+LEAST_ROOM: Final = 1_000
+"""Certificates that may wait to be provisioned for any asker, so that answers lost on the way shut nobody out."""
 _TOKEN_BYTES: Final = 48
 
 
@@ -121,14 +133,29 @@ def _standing(tx: Tx, act: Act, fingerprint: str) -> _Standing:
 
 
 async def _may_ask(runtime: Runtime, act: Act, asker: Asker) -> None:
-    """Before a certificate is made for anybody: is there any way that this asker could complete?"""
+    """Before a certificate is made for anybody: is there any way that this asker could complete, and room for one more
+    that waits to be provisioned? Without that bound a stolen claim could have the CA sign without end.
+    """
+    config, fingerprint = runtime.config.claims, asker.principal.fingerprint
 
     def look(tx: Tx) -> None:
-        match _standing(tx, act, asker.principal.fingerprint):
+        remaining: int | None = config.default_budget
+        match _standing(tx, act, fingerprint):
             case _Standing.CLAIM:
-                claims.check(tx, act, asker.principal.fingerprint)
-            case _Standing.UNREGISTERED if runtime.config.claims.unregistered == "refuse":
-                raise _unregistered(asker.principal.fingerprint)
+                remaining = claims.check(tx, act, fingerprint).remaining
+            case _Standing.DEVICE:
+                remaining = 0
+            case _Standing.UNREGISTERED if config.unregistered == "refuse":
+                raise _unregistered(fingerprint)
+        most = config.unprovisioned if remaining is None else min(config.unprovisioned, max(LEAST_ROOM, remaining))
+        room_at = tokens.room_at(tx, act, fingerprint, most)
+        if room_at is not None:
+            seconds = -(-(room_at - act.now) // 1000)
+            raise Throttled(
+                f"{most} certificates that were made for this certificate wait to be provisioned, and more are not "
+                f"made. Provision those, or try again in {seconds} seconds.",
+                reason=f"Certificate {fingerprint} has {most} certificates waiting; one is dropped in {seconds} s.",
+            )
 
     await runtime.database.glance(look)
 
@@ -216,7 +243,7 @@ def _open(tx: Tx, act: Act, asker: Asker, template_name: str, digest: str) -> _C
     fingerprint = tokens.check(tx, act, digest, claim_fingerprint=asker.principal.fingerprint)
     bound = None
     if template.hook_target_arn is not None:
-        found = functions.find(tx, act.realm, template.hook_target_arn.rpartition(":")[2])
+        found = functions.find(tx, act.realm, function_name(template.hook_target_arn))
         bound = f"{found.file}:{found.handler}" if found else None
     version = templates.get_version(tx, act.realm, template_name, template.default_version)
     return _Case(template, version.body, certificates.get(tx, act.realm, fingerprint), digest, bound)
@@ -231,10 +258,11 @@ async def _ask(
         return parameters, False
     hook = runtime.hooks.find(act.realm, target, case.function)
     if hook is None:
-        raise AccessDenied(
+        reason = (
             f"The pre-provisioning hook {target} is bound to nothing, so nobody can approve. Bind it with: fleetgate "
-            f"function bind {target.rpartition(':')[2]} FILE"
+            f"function bind {function_name(target)} FILE"
         )
+        raise AccessDenied(HOOK_DENIED, reason=reason)
     answer = await hook.decide(
         HookRequest(
             claim_certificate_id=asker.principal.fingerprint,
@@ -246,7 +274,7 @@ async def _ask(
         )
     )
     if not answer.allowed:
-        raise AccessDenied(f"The pre-provisioning hook denied: {answer.reason or 'it gave no reason'}.")
+        raise AccessDenied(HOOK_DENIED, reason=f"The pre-provisioning hook denied: {answer.reason}.")
     return {**parameters, **answer.parameter_overrides}, True
 
 

@@ -12,7 +12,7 @@ import pytest
 from fleetgate.config import FunctionConfig, HooksConfig
 from fleetgate.errors import InvalidRequest
 from fleetgate.names import Realm
-from fleetgate.provisioning.bound_hooks import BoundHooks
+from fleetgate.provisioning.bound_hooks import BoundHooks, function_name
 from fleetgate.runtime import HookRequest
 
 REALM = Realm("123456789012", "us-east-1")
@@ -95,3 +95,8 @@ async def test_a_process_is_kept_per_binding_and_realm(bind: Bind, handler: Path
 async def test_an_unusable_address_is_told_before_anybody_asks(bind: Bind) -> None:
     with pytest.raises(InvalidRequest, match="must begin with https://"):
         bind(ask=FunctionConfig(url="http://hooks.example/"))
+
+
+@pytest.mark.parametrize("arn", [f"{ARN}ask", f"{ARN}ask:live", f"{ARN}ask:$LATEST", "ask"])
+def test_the_name_in_an_arn(arn: str) -> None:
+    assert function_name(arn) == "ask"
