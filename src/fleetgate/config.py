@@ -124,6 +124,8 @@ class ClaimsConfig:
     """What becomes of a claim that nobody gave a budget: refused, or granted the default one."""
     default_budget: int = _number(100, 1, 100_000_000)
     """Devices that one claim may provision under `default-budget`."""
+    unprovisioned: int = _number(10_000, 1_000, 1_000_000)
+    """Certificates that may wait to be provisioned for one claim: as many as its budget has left, at most this many."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Final
 
 from fleetgate.database.port import Row, Tx
 from fleetgate.errors import InvalidOwnershipToken
-from fleetgate.names import Act, Realm
+from fleetgate.names import Act
 from fleetgate.registry import statements
 
 LIFETIME: Final = 3_600_000
@@ -70,17 +70,22 @@ def redeem(tx: Tx, act: Act, digest: str, *, claim_fingerprint: str) -> str:
     return _only(rows)
 
 
-def outstanding(tx: Tx, realm: Realm, claim_fingerprint: str, now: int) -> int:
-    """How many certificates were made for this asker and wait to be provisioned."""
+def room_at(tx: Tx, act: Act, claim_fingerprint: str, most: int) -> int | None:
+    """When fewer than *most* (1 at least) certificates that this asker asked for wait to be provisioned, if nobody
+    provisions any until then: milliseconds UTC, or None when that is so already.
+
+    Costs one step of an index for each that waits, and *most* of them at most.
+    """
     rows = tx.rows(
-        """SELECT count(*) AS number FROM ownership_tokens
-           WHERE realm = :realm AND claim_fingerprint = :claim AND expires_at > :now AND used_at IS NULL""",
-        realm=str(realm),
+        """SELECT expires_at FROM ownership_tokens
+           WHERE claim_fingerprint = :claim AND realm = :realm AND used_at IS NULL AND expires_at > :now
+           ORDER BY expires_at DESC LIMIT 1 OFFSET :others""",
         claim=claim_fingerprint,
-        now=now,
+        realm=str(act.realm),
+        now=act.now,
+        others=most - 1,
     )
-    number: int = rows[0]["number"]
-    return number
+    return rows[0]["expires_at"] if rows else None
 
 
 def _only(rows: list[Row]) -> str:

@@ -217,7 +217,7 @@ HOT: dict[str, Callable[[Tx, Realm, Act], object]] = {
     "spend": lambda tx, realm, act: claims.spend(tx, act, F, "t", "s1", "one"),
     "issue a token": lambda tx, realm, act: tokens.issue(tx, act, "e", fingerprint=F, claim_fingerprint=F),
     "redeem a token": lambda tx, realm, act: tokens.redeem(tx, act, "d", claim_fingerprint=F),
-    "outstanding tokens": lambda tx, realm, act: tokens.outstanding(tx, realm, F, act.now),
+    "tokens that wait": lambda tx, realm, act: tokens.room_at(tx, act, F, 1000),
     "functions": lambda tx, realm, act: functions.page(tx, realm, "a"),
     "access key": lambda tx, realm, act: access_keys.find(tx, "AKIA"),
     "access keys": lambda tx, realm, act: access_keys.page(tx, realm.account, "a"),

@@ -23,9 +23,7 @@ def fingerprint(tx: Tx, act: Act, certified: Callable[..., Certificate]) -> str:
 def test_a_token_is_redeemed_once(tx: Tx, act: Act, later: Callable[..., Act], fingerprint: str) -> None:
     for _ in range(2):
         assert tokens.check(tx, later(), "digest", claim_fingerprint="claim") == fingerprint
-    assert tokens.outstanding(tx, act.realm, "claim", act.now) == 1
     assert tokens.redeem(tx, later(HOUR - 1), "digest", claim_fingerprint="claim") == fingerprint
-    assert tokens.outstanding(tx, act.realm, "claim", act.now) == 0
     for ask in (tokens.check, tokens.redeem):
         with pytest.raises(InvalidOwnershipToken):
             ask(tx, later(), "digest", claim_fingerprint="claim")
@@ -62,3 +60,23 @@ def test_an_expiry_of_ones_own(tx: Tx, act: Act, later: Callable[..., Act], fing
 def test_a_token_is_for_a_certificate_in_the_registry(tx: Tx, act: Act) -> None:
     with pytest.raises(Conflict):
         tokens.issue(tx, act, "digest", fingerprint="0" * 64, claim_fingerprint="claim")
+
+
+def test_what_waits_for_one_asker_is_bounded(
+    tx: Tx, act: Act, later: Callable[..., Act], elsewhere: Realm, fingerprint: str
+) -> None:
+    for number in range(1, 4):
+        made = later(number)
+        tokens.issue(tx, made, f"digest {number}", fingerprint=fingerprint, claim_fingerprint="claim")
+    now = later(10)
+    assert tokens.room_at(tx, now, "claim", 5) is None
+    assert tokens.room_at(tx, now, "claim", 4) == act.now + HOUR
+    assert tokens.room_at(tx, now, "claim", 2) == act.now + 2 + HOUR
+    assert tokens.room_at(tx, now, "somebody else", 1) is None
+    assert tokens.room_at(tx, later(of=elsewhere), "claim", 1) is None
+
+    tokens.redeem(tx, now, "digest 2", claim_fingerprint="claim")
+    assert tokens.room_at(tx, now, "claim", 4) is None
+    assert tokens.room_at(tx, later(HOUR), "claim", 3) is None
+    assert tokens.room_at(tx, later(HOUR), "claim", 2) == act.now + 1 + HOUR
+    assert tokens.room_at(tx, later(2 * HOUR), "claim", 1) is None

@@ -304,7 +304,7 @@ CREATE TABLE ownership_tokens (
     FOREIGN KEY (realm, fingerprint) REFERENCES certificates (realm, fingerprint) ON DELETE CASCADE
 );
 CREATE INDEX ownership_tokens_by_certificate ON ownership_tokens (fingerprint, realm);
-CREATE INDEX ownership_tokens_by_claim ON ownership_tokens (claim_fingerprint, realm, expires_at);
+CREATE INDEX ownership_tokens_waiting ON ownership_tokens (claim_fingerprint, realm, expires_at) WHERE used_at IS NULL;
 CREATE INDEX ownership_tokens_by_expiry ON ownership_tokens (expires_at);
 
 -- Functions: the name in a hook ARN and the Python handler bound to it.
