@@ -22,8 +22,9 @@ from fleetgate.app import Server, serve
 from fleetgate.database.port import Tx
 from fleetgate.names import Act, Realm
 from fleetgate.pki import keys
-from fleetgate.registry import attachments, claims, functions, policies, templates
+from fleetgate.registry import attachments, claims, functions, outbox, policies, templates
 from fleetgate.registry.certificates import Status
+from fleetgate.registry.events import Event
 from fleetgate.registry.templates import Reprovisioning
 
 T = TypeVar("T")
@@ -116,6 +117,24 @@ def template_body(policy: str, **members: Any) -> str:
     )
 
 
+class Happenings:
+    """Every event that the server has committed and told, for tests that wait for one."""
+
+    def __init__(self) -> None:
+        self._told: list[Event] = []
+        self._more = threading.Condition()
+
+    def consume(self, entries: Sequence[outbox.Entry]) -> None:
+        with self._more:
+            self._told += [entry.event for entry in entries]
+            self._more.notify_all()
+
+    def wait_for(self, event: Callable[[Event], bool]) -> None:
+        """Return when there was such an *event*, at whatever time; fails after `PATIENCE`."""
+        with self._more:
+            assert self._more.wait_for(lambda: any(map(event, self._told)), PATIENCE), "it did not happen"
+
+
 @dataclass(frozen=True, slots=True)
 class Live:
     """A running server, as other threads may use it."""
@@ -124,6 +143,7 @@ class Live:
     loop: asyncio.AbstractEventLoop
     folder: Path
     """For files of the tests' own."""
+    happenings: Happenings
     host: str = "localhost"
 
     @property
@@ -236,9 +256,11 @@ def serving(folder: Path, overrides: Mapping[str, Any] | None = None) -> Iterato
     settings = config.load(None, {"server.data_dir": str(folder / "data"), **FREE_PORTS, **(overrides or {})})
     ready: Future[tuple[Server, asyncio.AbstractEventLoop]] = Future()
     stop = asyncio.Event()
+    happenings = Happenings()
 
     async def attend() -> None:
         async with serve(settings) as server:
+            server.works.dispatcher.add(happenings.consume)
             ready.set_result((server, asyncio.get_running_loop()))
             await stop.wait()
 
@@ -257,7 +279,7 @@ def serving(folder: Path, overrides: Mapping[str, Any] | None = None) -> Iterato
         server, loop = ready.result(PATIENCE)
         files = folder / "files"
         files.mkdir()
-        yield Live(server, loop, files)
+        yield Live(server, loop, files, happenings)
     finally:
         if ready.done() and ready.exception() is None:
             ready.result()[1].call_soon_threadsafe(stop.set)

@@ -79,6 +79,8 @@ class Device:
     ) -> None:
         self.messages: queue.Queue[Message] = queue.Queue()
         self.client_id = client_id
+        self.reason = -1
+        """Of the CONNACK."""
         self.version = version
         self._live, self._clean = live, clean
         self._answered: dict[tuple[str, int], Future[list[int]]] = {}
@@ -141,7 +143,8 @@ class Device:
         clean: Any = self._clean if self.version == V5 else paho.MQTT_CLEAN_START_FIRST_ONLY
         self._client.connect(self._live.host, self._port, 60, clean_start=clean, properties=properties)
         self._client.loop_start()
-        return self._connected.result(PATIENCE)
+        self.reason = self._connected.result(PATIENCE)
+        return self.reason
 
     def disconnect(self) -> None:
         self._client.disconnect()
