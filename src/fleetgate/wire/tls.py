@@ -30,8 +30,8 @@ def server_context(chain: Path, key: Path, alpn: Sequence[bytes]) -> SSL.Context
     """A server's context: TLS 1.2 and 1.3, *chain* and *key* as PEM files without passphrase, *alpn* in order of
     preference.
 
-    A client that offers ALPN and names none of *alpn* is refused with `no_application_protocol` (RFC 7301, 3.2); one
-    that offers none is served.
+    A client that offers no ALPN, or names none of *alpn*, is served without: the port decides what is spoken. RFC 7301,
+    3.2 would turn the latter away; devices in the field set the field to all sorts of things.
     """
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
     context.set_min_proto_version(SSL.TLS1_2_VERSION)
