@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 from collections import deque
 from types import TracebackType
 from typing import Self
 
 from fleetgate.pki.keys import KeyKind, PrivateKey, generate
+
+_NICE = 10
 
 
 class KeyPool:
@@ -63,6 +67,10 @@ class KeyPool:
         self.close()
 
     def _fill(self) -> None:
+        # The processor time that nobody else wants: a server's start, and a burst of devices, come first. On Linux nice
+        # is a thread's own; elsewhere it would be the whole process's.
+        if sys.platform == "linux":
+            os.nice(_NICE)
         while self._wait_for_room():
             key = generate(self.kind)
             with self._changed:

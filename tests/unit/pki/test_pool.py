@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import os
+import sys
 import threading
+
+import pytest
 
 from fleetgate.pki import keys
 from fleetgate.pki.keys import KeyKind
@@ -61,3 +65,13 @@ def test_a_pool_can_be_closed_while_it_makes_a_key() -> None:
     pool = KeyPool(KeyKind.RSA_3072, 1)
     pool.close()
     assert len(pool) == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a thread has a priority of its own on Linux alone")
+def test_the_thread_that_fills_stands_back_and_nobody_else_does() -> None:
+    before = os.getpriority(os.PRIO_PROCESS, 0)
+    with KeyPool(KeyKind.EC_P256, 1) as pool:
+        assert pool.wait_until_full(10)
+        thread = next(each for each in threading.enumerate() if each.name == "keys-ec-p256")
+        assert os.getpriority(os.PRIO_PROCESS, thread.native_id or 0) == min(19, before + 10)
+    assert os.getpriority(os.PRIO_PROCESS, 0) == before

@@ -1,0 +1,95 @@
+"""`fleetgate ca`"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from cryptography import x509
+
+from fleetgate.cli import show
+from fleetgate.cli.place import Here, here
+from fleetgate.cli.show import Json, Limit
+from fleetgate.pki import certificate, chain, keys
+from fleetgate.registry import authorities
+
+app = typer.Typer(no_args_is_help=True, add_completion=False)
+
+_OWN = {
+    "role": "CA",
+    "subject": "subject",
+    "key": "key",
+    "fingerprint": "fingerprint",
+    "not_after": "ends",
+    "file": "file",
+}
+_REGISTERED = {
+    "fingerprint": "fingerprint",
+    "subject": "subject",
+    "status": "status",
+    "mode": "mode",
+    "auto_registration": "auto registration",
+    "not_after": "ends",
+}
+
+
+class Part(StrEnum):
+    ROOT = "root"
+    CHAIN = "chain"
+
+
+@app.command("show")
+@here
+async def show_(here: Here, *, as_json: Json = False) -> None:
+    """Show the installation's own CA: the root that devices trust, and the CA below it that issues."""
+    issuing, root = chain.parse_bundle(here.runtime.issuer.chain_pem)
+    folder = here.works.installation.folder / "ca"
+    records = [_own("root", root, folder / "root.pem"), _own("issuing", issuing, folder / "issuing.pem")]
+    show.listing(records, _OWN, "CAs", as_json)
+
+
+@app.command()
+@here
+async def export(
+    here: Here,
+    part: Annotated[Part, typer.Argument(help="root: what devices trust; chain: the issuing CA and the root.")],
+    *,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Instead of standard output.")] = None,
+) -> None:
+    """Print certificates of the installation's CA as PEM."""
+    bundle = chain.parse_bundle(here.runtime.issuer.chain_pem)
+    text = "".join(certificate.pem(each) for each in (bundle[-1:] if part is Part.ROOT else bundle))
+    if out is None:
+        typer.echo(text, nl=False)
+    else:
+        _save(out, text)
+
+
+def _save(out: Path, text: str) -> None:
+    out.write_text(text)
+    show.say(f"Wrote {out}.")
+
+
+@app.command("list")
+@here
+async def list_(here: Here, *, limit: Limit = None, as_json: Json = False) -> None:
+    """List the CA certificates that were registered, newest first."""
+    found = await here.pages(
+        lambda tx, after, count: authorities.page(tx, here.realm, after, count), show.limit(limit, as_json)
+    )
+    records = [show.record(each, "pem", "realm", "registration_config") for each in found.items]
+    show.listing(records, _REGISTERED, "registered CAs", as_json, found.more)
+
+
+def _own(role: str, found: x509.Certificate, file: Path) -> dict[str, Any]:
+    return {
+        "role": role,
+        "subject": found.subject.rfc4514_string(),
+        "key": keys.kind_of(found.public_key()),
+        "fingerprint": certificate.fingerprint(found),
+        "not_before": show.moment(int(found.not_valid_before_utc.timestamp() * 1000)),
+        "not_after": show.moment(int(found.not_valid_after_utc.timestamp() * 1000)),
+        "file": str(file.absolute()),
+    }

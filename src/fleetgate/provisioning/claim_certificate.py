@@ -1,0 +1,107 @@
+"""Claim certificates made here: certificate, key, policy and budget of a batch in one act."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from fleetgate import authority
+from fleetgate.database.port import Tx
+from fleetgate.names import Act, Realm
+from fleetgate.pki import keys
+from fleetgate.registry import attachments, audit, claims, policies, templates
+from fleetgate.registry.certificates import Status
+from fleetgate.registry.claims import Claim, Rate
+from fleetgate.runtime import Runtime
+
+_REQUESTS: Final = ("$aws/certificates/create/*", "$aws/certificates/create-from-csr/*")
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What a claim may still do; None is no bound (times: the certificate's own)."""
+
+    template_name: str | None
+    """The only template it may provision by; None for any."""
+    maximum: int | None = None
+    rate: Rate | None = None
+    not_before: int | None = None
+    not_after: int | None = None
+    serials: tuple[str, ...] = ()
+    batch: str = ""
+
+    def register(self, tx: Tx, act: Act, fingerprint: str) -> Claim:
+        """Raises NotFound for an unknown template or certificate, AlreadyExists, InvalidRequest."""
+        if self.template_name is not None:
+            templates.get(tx, act.realm, self.template_name)
+        claim = claims.register(
+            tx,
+            act,
+            fingerprint,
+            template_name=self.template_name,
+            batch=self.batch,
+            maximum=self.maximum,
+            rate=self.rate,
+            not_before=self.not_before,
+            not_after=self.not_after,
+            serials=self.serials,
+        )
+        details = {"template": self.template_name, "count": self.maximum, "batch": self.batch}
+        audit.add(tx, act, "RegisterClaim", act.realm.arn("cert", fingerprint), "ok", details=details)
+        return claim
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimCertificate:
+    """A new claim, and what goes into the devices."""
+
+    claim: Claim
+    certificate_pem: str
+    private_key_pem: str = field(repr=False)
+    policy_name: str
+
+
+async def create(runtime: Runtime, act: Act, key: keys.PrivateKey, budget: Budget) -> ClaimCertificate:
+    """A certificate for *key* that may ask to be provisioned, and do nothing else.
+
+    Raises what `Budget.register` raises; then nothing was made but the record of an intent.
+    """
+    issued = await authority.issue(runtime, act, key.public_key())
+    policy = policy_name(budget.template_name)
+
+    def enter(tx: Tx) -> Claim:
+        authority.record(tx, act, issued, Status.ACTIVE)
+        if policies.find(tx, act.realm, policy) is None:
+            policies.create(tx, act, policy, policy_document(act.realm, budget.template_name))
+        attachments.attach_policy(tx, act, policy, act.realm.arn("cert", issued.fingerprint))
+        return budget.register(tx, act, issued.fingerprint)
+
+    return ClaimCertificate(await runtime.write(enter), issued.pem, keys.private_key_pem(key), policy)
+
+
+def policy_name(template_name: str | None) -> str:
+    return "claim" if template_name is None else f"claim-{template_name}"
+
+
+def policy_document(realm: Realm, template_name: str | None) -> str:
+    """An IoT policy, as JSON: connect under any client id, ask for a certificate and for the template, nothing else."""
+    return json.dumps({"Version": "2012-10-17", "Statement": [connect(realm, "*"), *asking(realm, template_name)]})
+
+
+def connect(realm: Realm, client_id: str) -> dict[str, Any]:
+    """The statement that lets a device connect under *client_id*, which may hold wildcards and variables."""
+    return _allow("iot:Connect", realm.arn("client", client_id))
+
+
+def asking(realm: Realm, template_name: str | None) -> list[dict[str, Any]]:
+    """The statements for the provisioning topics of one template, or of all."""
+    topics = [*_REQUESTS, f"$aws/provisioning-templates/{template_name or '*'}/provision/*"]
+    return [
+        _allow(["iot:Publish", "iot:Receive"], [realm.arn("topic", topic) for topic in topics]),
+        _allow("iot:Subscribe", [realm.arn("topicfilter", topic) for topic in topics]),
+    ]
+
+
+def _allow(action: str | list[str], resource: str | list[str]) -> dict[str, Any]:
+    return {"Effect": "Allow", "Action": action, "Resource": resource}
