@@ -28,7 +28,7 @@ Parameter = Annotated[
 Serial = Annotated[str | None, typer.Option(help="The same as -p SerialNumber=....")]
 Attempts = Annotated[int, typer.Option(min=1, help="Give up after so many.")]
 Key = Annotated[KeyKind, typer.Option(help="Kind of key that the device makes.")]
-CommonName = Annotated[str, typer.Option(help="Subject of the signing request. [default: left to the server]")]
+CommonName = Annotated[str, typer.Option(help="Subject of the signing request (default: left to the server).")]
 
 
 @app.command()

@@ -36,9 +36,9 @@ _COLUMNS = {
 }
 
 Template = Annotated[
-    str | None, typer.Option(metavar="NAME", help="The only template it may provision by. [default: any]")
+    str | None, typer.Option(metavar="NAME", help="The only template it may provision by (default: any).")
 ]
-Count = Annotated[int | None, typer.Option(min=1, help="Devices in all. [default: no bound]")]
+Count = Annotated[int | None, typer.Option(min=1, help="Devices in all (default: no bound).")]
 RateOption = Annotated[
     Rate | None, typer.Option(parser=values.rate, metavar="N/TIME", help="At most so many devices at a time: 100/1m.")
 ]
@@ -68,10 +68,10 @@ async def create(
     not_after: NotAfter = None,
     serials: Serials = None,
     batch: Batch = "",
-    key: Annotated[KeyKind | None, typer.Option(help="Kind of key. [default: as configured for devices]")] = None,
+    key: Annotated[KeyKind | None, typer.Option(help="Kind of key (default: as configured for devices).")] = None,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="PREFIX", help="Write PREFIX.pem and PREFIX.key. [default: claim or claim-TEMPLATE]"),
+        typer.Option(metavar="PREFIX", help="Write PREFIX.pem and PREFIX.key (default: claim or claim-TEMPLATE)."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -82,7 +82,7 @@ async def create(
     made = await claim_certificate.create(here.runtime, here.act(), keys.generate(kind), budget)
     _write(key_file, made.private_key_pem)
     _write(certificate_file, made.certificate_pem)
-    record = show.record(
+    record = _record(
         made.claim,
         policy=made.policy_name,
         certificate_file=str(certificate_file.absolute()),
@@ -112,7 +112,7 @@ async def register(
     budget = _budget(template, count, rate, not_before, not_after, serials, batch)
     found, act = _fingerprint(certificate), here.act()
     claim = await here.runtime.write(lambda tx: budget.register(tx, act, found))
-    show.details(show.record(claim), as_json)
+    show.details(_record(claim), as_json)
 
 
 @app.command("list")
@@ -128,7 +128,7 @@ async def list_(
     found = await here.pages(
         lambda tx, after, count: claims.page(tx, here.realm, after, count, batch=batch), show.limit(limit, as_json)
     )
-    show.listing([show.record(each) for each in found.items], _COLUMNS, "claims", as_json, found.more)
+    show.listing([_record(each) for each in found.items], _COLUMNS, "claims", as_json, found.more)
 
 
 @app.command("show")
@@ -139,7 +139,7 @@ async def show_(here: Here, certificate: WhichClaim, *, as_json: Json = False) -
     def whole(tx: Tx) -> dict[str, Any]:
         claim = _which(tx, here.realm, certificate)
         serials = claims.page_serials(tx, here.realm, claim.fingerprint, limit=1000).items
-        return show.record(claim, remaining=claim.remaining, serials=[show.record(each) for each in serials])
+        return _record(claim, remaining=claim.remaining, serials=[show.record(each) for each in serials])
 
     record = await here.read(whole)
     if not as_json:
@@ -212,7 +212,7 @@ async def _switch(here: Here, certificate: str | None, batch: str | None, *, ena
         moved = await here.change(
             action, target, lambda tx, act: claims.set_batch_enabled(tx, act, batch, enabled), {"batch": batch}
         )
-        show.say(f"Switched {moved} claims of batch {batch} {state}.")
+        show.say(f"Switched {moved} claim{'' if moved == 1 else 's'} of batch {batch} {state}.")
         return
     claim = await here.read(lambda tx: _which(tx, here.realm, certificate or ""))
     await here.change(
@@ -232,6 +232,10 @@ def _budget(
 ) -> Budget:
     listed = values.serials(serials) if serials else ()
     return Budget(template, count, rate, not_before, not_after, listed, batch)
+
+
+def _record(claim: Claim, **more: Any) -> dict[str, Any]:
+    return show.record(claim, "window_started", "window_used", **more)
 
 
 def _which(tx: Tx, realm: Realm, beginning: str) -> Claim:
@@ -256,7 +260,7 @@ def _files(prefix: Path) -> tuple[Path, Path]:
     """Where certificate and key go. Raises AlreadyExists rather than overwrite either."""
     files = prefix.with_name(f"{prefix.name}.pem"), prefix.with_name(f"{prefix.name}.key")
     if taken := [str(file) for file in files if file.exists()]:
-        raise AlreadyExists(f"{' and '.join(taken)} exists already. Choose another place with --out.")
+        raise AlreadyExists(f"Already there: {', '.join(taken)}. Choose another place with --out.")
     return files
 
 

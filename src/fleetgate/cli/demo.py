@@ -51,7 +51,7 @@ async def _demo(folder: Path, count: int) -> None:
         done = await _provision(server, count)
         clock.lap(f"{count} devices")
         console.print(fleet.table(done))
-        console.print(clock.report() + "\n")
+        console.print(f"\n{clock.report()}\n")
         failed = fleet.failures(done)
         for message, number in failed.items():
             show.say(f"{number} failed: {message}")
@@ -81,6 +81,7 @@ async def _until_stopped() -> None:
     with running.stopping() as stop:
         show.say("Serving until Ctrl-C.")
         await stop.wait()
+        show.say("\nStopped.")
 
 
 def look(ready: Mapping[str, Any], devices: Sequence[Device]) -> None:

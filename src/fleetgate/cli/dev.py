@@ -36,7 +36,7 @@ def command(
     ] = None,
     data_dir: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Keep everything there. [default: a temporary folder, removed at the end]"),
+        typer.Option(metavar="DIR", help="Keep everything there (default: a temporary folder, removed at the end)."),
     ] = None,
     config: ConfigFile = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Log warnings and errors alone.")] = False,

@@ -90,7 +90,12 @@ def summary(devices: Sequence[Device]) -> Table:
     done = [device for device in devices if device.error is None]
     rows = [_quantiles(step, [getattr(device.seconds, step) for device in done]) for step in STEPS]
     rows.append(_quantiles("total", [device.total for device in done]))
-    return show.table(rows, {"step": "step", "p50": "p50", "p99": "p99", "most": "longest"}, caption="Milliseconds.")
+    return show.table(
+        rows,
+        {"step": "step", "p50": "p50", "p99": "p99", "most": "longest"},
+        caption="Milliseconds.",
+        caption_justify="left",
+    )
 
 
 def _quantiles(step: str, seconds: Sequence[float | None]) -> dict[str, Any]:

@@ -30,7 +30,7 @@ async def init(place: Place, *, as_json: Json = False) -> None:
         show.say(f"Founded an installation in {record['data_dir']}.")
     elif not as_json:
         show.say(f"There is an installation in {record['data_dir']} already; nothing was changed.")
-    show.details(record, as_json)
+    show.details(record if as_json else {key: text for key, text in record.items() if key != "founded"}, as_json)
     if founded and not as_json:
         show.say("Keep the secret access key now: it is not shown again (fleetgate key create makes another).")
         show.say(f"Next: fleetgate serve --data-dir {record['data_dir']}")

@@ -34,7 +34,7 @@ async def create(
     if as_json:
         show.document({"id": made.id, "secret": made.secret, "label": label, "account": here.realm.account})
         return
-    show.details({"AWS_ACCESS_KEY_ID": made.id, "AWS_SECRET_ACCESS_KEY": made.secret}, as_json)
+    typer.echo(f"AWS_ACCESS_KEY_ID={made.id}\nAWS_SECRET_ACCESS_KEY={made.secret}")
     show.say("Keep the secret now: it is not shown again.")
 
 

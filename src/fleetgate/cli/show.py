@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -20,7 +21,7 @@ from fleetgate.registry.claims import Rate
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document instead of a table.")]
 Limit = Annotated[
-    int | None, typer.Option("--limit", min=1, help="At most so many. [default: 100 in a table, all as JSON]")
+    int | None, typer.Option("--limit", min=1, help="At most so many (default: 100 in a table, all as JSON).")
 ]
 
 Record = Mapping[str, Any]
@@ -136,6 +137,9 @@ def table(records: Iterable[Record], columns: Mapping[str, str], **look: Any) ->
 
 
 _SHORT: Final = frozenset({"certificate", "fingerprint", "id", "status", "enabled", "created_at", "at"})
+_ARNS: Final = frozenset({"target", "hook_target_arn"})
+_IDS: Final = frozenset({"target", "certificate", "fingerprint"})
+_ID: Final = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
 _STYLE: Final = {"thing": "bold", "name": "bold"}
 
 
@@ -153,10 +157,12 @@ def details(value: Record, as_json: bool) -> None:
 
 
 def _cell(key: str, value: Any) -> str:
-    """*value* in a table; ids of certificates are cut to what tells them apart."""
+    """*value* in a table: ids of certificates cut to what tells them apart, ARNs to what is not the same in all."""
     text = _text(value)
-    if key in {"certificate", "fingerprint"} and len(text) == 64:
-        return text[:12]
+    if key in _ARNS and text.startswith("arn:"):
+        text = text.split(":", 5)[5]
+    if key in _IDS:
+        text = _ID.sub(r"\1", text)
     return _readable(text) if key.endswith(_TIMES) or key == "at" else text
 
 

@@ -27,7 +27,7 @@ async def command(
     prefix: Annotated[str, typer.Option(help="Serial numbers are this and six digits.")] = "SIM-",
     first: Annotated[int, typer.Option(min=0, help="The first number.")] = 1,
     folder: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Keep each device's keys in a folder below. [default: in memory]")
+        Path | None, typer.Option(metavar="DIR", help="Keep each device's keys in a folder below (default: in memory).")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object in a line for each device.")] = False,
 ) -> None:
@@ -65,4 +65,5 @@ def _tables(done: list[Device]) -> None:
     console = show.console()
     if len(done) <= _MOST_ROWS:
         console.print(fleet.table(done))
+        console.print()
     console.print(fleet.summary(done))

@@ -95,8 +95,8 @@ at_target = sharing(
     (
         option("ready_file", _file("--ready-file", text="All of these, from a dev server's ready file."), None),
         option("host", _plain(str | None, "--host", text="The server's name; its certificate must carry it."), None),
-        option("port", _plain(int | None, "--port", text="MQTT over TLS. [default: 8883]", min=1, max=65_535), None),
-        option("ca_file", _file("--ca-file", text="CAs that vouch for the server. [default: the system's]"), None),
+        option("port", _plain(int | None, "--port", text="MQTT over TLS (default: 8883).", min=1, max=65_535), None),
+        option("ca_file", _file("--ca-file", text="CAs that vouch for the server (default: the system's)."), None),
         option("claim_certificate", _file("--claim-certificate", text="PEM file of the claim certificate."), None),
         option("claim_key", _file("--claim-key", text="PEM file of its private key."), None),
         option("template", _plain(str | None, "--template", text="The provisioning template's name."), None),

@@ -135,7 +135,14 @@ async def show_(
     as_json: Json = False,
 ) -> None:
     """Show a template and its body."""
-    show.details(await here.read(lambda tx: _whole(tx, here.realm, name, version)), as_json)
+    found = await here.read(lambda tx: _whole(tx, here.realm, name) | _version(tx, here.realm, name, version))
+    body = found["body"]
+    if not as_json:
+        del found["body"]
+    show.details(found, as_json)
+    if not as_json:
+        show.heading("body")
+        typer.echo(body)
 
 
 @app.command("set")
@@ -187,7 +194,7 @@ async def add_version(
     def enter(tx: Tx, act: Act) -> dict[str, Any]:
         judge(body, Kind[templates.get(tx, here.realm, name).type.name])
         made = templates.create_version(tx, act, name, body, set_as_default=default)
-        return _whole(tx, here.realm, name, made.version)
+        return _whole(tx, here.realm, name) | {"version": made.version}
 
     show.details(await here.change("CreateProvisioningTemplateVersion", _arn(here, name), enter), as_json)
 
@@ -232,8 +239,9 @@ async def dry_run(
     parameter: Annotated[
         list[str] | None, typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="What a device would send.")
     ] = None,
-    certificate_id: Annotated[str, typer.Option(metavar="ID", help="The certificate's id. [default: 64 zeros]")] = "0"
-    * 64,
+    certificate_id: Annotated[
+        str, typer.Option(metavar="ID", help="The certificate's id.", show_default="64 zeros")
+    ] = "0" * 64,
     purpose: PurposeOption = Purpose.FLEET_PROVISIONING,
     as_json: Json = False,
 ) -> None:
@@ -274,10 +282,13 @@ def _is_file(text: str) -> bool:
     return path.suffix != "" or path.exists()
 
 
-def _whole(tx: Tx, realm: Realm, name: str, version: int | None = None) -> dict[str, Any]:
-    template = templates.get(tx, realm, name)
-    shown = templates.get_version(tx, realm, name, version)
-    return show.record(template, arn=realm.arn("provisioningtemplate", name), version=shown.version, body=shown.body)
+def _whole(tx: Tx, realm: Realm, name: str) -> dict[str, Any]:
+    return show.record(templates.get(tx, realm, name), arn=realm.arn("provisioningtemplate", name))
+
+
+def _version(tx: Tx, realm: Realm, name: str, version: int | None) -> dict[str, Any]:
+    found = templates.get_version(tx, realm, name, version)
+    return {"version": found.version, "body": found.body}
 
 
 def _body(file: Path) -> str:

@@ -69,6 +69,7 @@ async def show_(
         return
     certificates = found.pop("certificates")
     show.details(found, as_json)
+    show.heading("")
     show.listing(certificates, _CERTIFICATES, "certificates", as_json)
 
 
