@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.fleet import ClaimFleet, endpoint, make_fleet, options, running_server
+from tests.server import REALM
+from tests.unit.agent.cloud import certify
 
 from fleetgate.agent import tls
 from fleetgate.agent.backoff import Backoff, Surroundings
@@ -27,9 +30,6 @@ from fleetgate.registry import attachments, audit, certificates, claims, templat
 from fleetgate.registry.certificates import Certificate, Status
 from fleetgate.wire.mqtt.errors import Reason
 from fleetgate.wire.mqtt.packets import V4, V5, Connect
-from tests.fleet import ClaimFleet, endpoint, make_fleet, options, running_server
-from tests.server import REALM
-from tests.unit.agent.cloud import certify
 
 
 async def certificates_of(server: Server, thing: str) -> list[Certificate]:
@@ -49,7 +49,7 @@ async def connected(server: Server, store: Store, client_id: str, version: int =
     return await dial(where, context, Connect(client_id, version, keep_alive=60))
 
 
-# --- devices provision themselves ---------------------------------------------------------------------------------------
+# --- devices provision themselves -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("version", [V4, V5], ids=["3.1.1", "5"])
@@ -109,7 +109,7 @@ async def test_a_claim_is_spent_when_its_budget_is(tmp_path: Path) -> None:
         assert outcomes == {type(None): 5, Rejected: 3}
 
 
-# --- and are refused ----------------------------------------------------------------------------------------------------
+# --- and are refused --------------------------------------------------------------------------------------------------
 
 
 async def _failure(server: Server, fleet: ClaimFleet, **more: Any) -> AgentFailed:
@@ -214,7 +214,7 @@ async def test_a_server_that_is_not_there(tmp_path: Path) -> None:
     assert isinstance(caught.value.last, Unreachable)
 
 
-# --- what goes wrong on the way -----------------------------------------------------------------------------------------
+# --- what goes wrong on the way ---------------------------------------------------------------------------------------
 
 STEPS = ["Making a key", "Asking for a certificate", "Asking to be provisioned", "Connecting with the new certificate"]
 
@@ -309,7 +309,7 @@ def _deaf_once(topic: str) -> Callable[..., Any]:
     return dialler
 
 
-# --- rotation -----------------------------------------------------------------------------------------------------------
+# --- rotation ---------------------------------------------------------------------------------------------------------
 
 
 async def _provisioned(server: Server, fleet: ClaimFleet, store: Store) -> Result:
@@ -323,14 +323,15 @@ async def test_rotation_disables_the_old_certificate_at_first_use_of_the_new_one
             first = await _provisioned(server, fleet, store)
             old = store.current()
             assert old is not None
-            status_before_use: list[Status] = []
+            active_before: list[set[str]] = []
 
-            async def look_first(where: Any, context: Any, connect: Connect, seconds: float) -> Client:
-                if status_before_use or connect.client_id != "asks":
-                    status_before_use.append((await only_active(server, "SN-1")).status)
-                return await dial(where, context, connect, seconds)
+            async def look_and_dial(*arguments: Any) -> Client:
+                found = await certificates_of(server, "SN-1")
+                active_before.append({each.fingerprint for each in found if each.status is Status.ACTIVE})
+                return await dial(*arguments)
 
-            second = await rotate(options(server, fleet, "SN-1"), store)
+            second = await rotate(options(server, fleet, "SN-1"), store, SURROUNDINGS, look_and_dial)
+            assert active_before == [{first.certificate_id}, {first.certificate_id, second.certificate_id}]
             assert second.certificate_id != first.certificate_id
             states = {each.fingerprint: each.status for each in await certificates_of(server, "SN-1")}
             assert states == {first.certificate_id: Status.INACTIVE, second.certificate_id: Status.ACTIVE}
@@ -378,14 +379,12 @@ async def test_a_retired_certificate_cannot_ask(tmp_path: Path) -> None:
         store = MemoryStore()
         result = await _provisioned(server, fleet, store)
         act = server.runtime.act(REALM, "system")
-        await server.runtime.write(
-            lambda tx: certificates.set_status(tx, act, result.certificate_id, Status.REVOKED)
-        )
+        await server.runtime.write(lambda tx: certificates.set_status(tx, act, result.certificate_id, Status.REVOKED))
         with pytest.raises(GaveUp, match="certificates that they do not know or that are not active"):
             await rotate(options(server, fleet, "SN-1"), store)
 
 
-# --- the same folder, other programs ------------------------------------------------------------------------------------
+# --- the same folder, other programs ----------------------------------------------------------------------------------
 
 
 async def test_other_programs_find_the_identity_in_force(tmp_path: Path) -> None:
