@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from fleetgate import __version__
 from fleetgate.api import callers, table
 from fleetgate.api.callers import Callers
+from fleetgate.api.handling import Handler
 from fleetgate.api.refusals import NotServed, TooLarge, TooSlow, answer_to
 from fleetgate.errors import AccessDenied, InvalidRequest, Unauthenticated, Unavailable, all_of
 from fleetgate.names import Act, Realm
@@ -57,12 +58,16 @@ class _Exchange:
 
 
 class Api:
-    def __init__(self, runtime: Runtime, reset: Reset | None = None) -> None:
+    def __init__(
+        self, runtime: Runtime, reset: Reset | None = None, operations: Mapping[str, Handler] = table.OPERATIONS
+    ) -> None:
+        """Raises RuntimeError where *operations* and the service model differ."""
         self._runtime = runtime
         self._reset = reset
         self._callers = Callers(runtime)
         self._model = model.load(_SERVICE)
-        table.check(self._model)
+        self._operations = operations
+        table.check(self._model, operations)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -96,7 +101,7 @@ class Api:
         await self._admit(exchange, request)
         operation, labels = self._model.match(request.method, request.raw_path)
         exchange.operation = operation
-        handler = table.OPERATIONS.get(operation.name)
+        handler = self._operations.get(operation.name)
         if handler is None:
             raise NotServed(
                 f"fleetgate {__version__} does not serve {operation.name}; docs/coverage.md lists what it does."
