@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import uvloop
 
@@ -67,6 +67,15 @@ class Batch:
         return f"{self.name}/{thing}/{leaf}"
 
 
+def keep(folder: Path, name: str, certificate: str, key: str, fingerprint: str) -> Identity:
+    """Write a certificate and its key into files in *folder*."""
+    identity = Identity(folder / f"{name}.crt", folder / f"{name}.key", fingerprint)
+    identity.certificate_file.write_text(certificate)
+    identity.key_file.write_text(key)
+    identity.key_file.chmod(0o600)
+    return identity
+
+
 def statement(action: str | Sequence[str], *resources: str) -> dict[str, Any]:
     """A statement that allows *action* on resources of the test realm: `topic/a/b`, `client/*`; or plain `*`."""
     named = [one if one == "*" else f"arn:aws:iot:{REALM.region}:{REALM.account}:{one}" for one in resources]
@@ -115,6 +124,21 @@ def template_body(policy: str, **members: Any) -> str:
             **members,
         }
     )
+
+
+class Endpoint(Protocol):
+    """Where devices connect: a server in this process, or another one."""
+
+    @property
+    def host(self) -> str: ...
+    @property
+    def mqtt_port(self) -> int: ...
+    @property
+    def https_port(self) -> int: ...
+    @property
+    def ca_file(self) -> Path: ...
+    def keep(self, name: str, certificate: str, key: str, fingerprint: str) -> Identity:
+        """Write a certificate and its key into files called *name*."""
 
 
 class Happenings:
@@ -199,11 +223,7 @@ class Live:
 
     def keep(self, name: str, certificate: str, key: str, fingerprint: str) -> Identity:
         """Write a certificate and its key into files called *name*."""
-        identity = Identity(self.folder / f"{name}.crt", self.folder / f"{name}.key", fingerprint)
-        identity.certificate_file.write_text(certificate)
-        identity.key_file.write_text(key)
-        identity.key_file.chmod(0o600)
-        return identity
+        return keep(self.folder, name, certificate, key, fingerprint)
 
     def batch(
         self,

@@ -22,7 +22,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
-from tests.server import PATIENCE, Batch, Identity, Live
+from tests.server import PATIENCE, Batch, Endpoint, Identity
 
 V311, V5 = 4, 5
 NOT_AUTHORIZED = 0x87
@@ -69,7 +69,7 @@ class Device:
 
     def __init__(
         self,
-        live: Live,
+        live: Endpoint,
         identity: Identity,
         client_id: str,
         version: int = V5,
