@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from functools import lru_cache
 from pathlib import Path
 
 from cryptography.fernet import Fernet, InvalidToken
 
 from fleetgate.errors import Unavailable
+from fleetgate.pki.new_file import write_new
 
 
 class Vault:
@@ -22,12 +22,8 @@ class Vault:
 
     @classmethod
     def create(cls, path: Path) -> Vault:
-        """A new key in a new file, readable by its owner alone."""
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(Fernet.generate_key())
-            file.flush()
-            os.fsync(file.fileno())
+        """A new key in a new file, readable by its owner alone. Raises OSError as `write_new` does."""
+        write_new(path, Fernet.generate_key())
         return cls.open(path)
 
     @classmethod

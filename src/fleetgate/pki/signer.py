@@ -9,6 +9,7 @@ from typing import Protocol, Self
 
 from fleetgate.errors import AlreadyExists, InvalidRequest, Unavailable
 from fleetgate.pki import keys
+from fleetgate.pki.new_file import write_new
 
 
 class Signer(Protocol):
@@ -77,7 +78,7 @@ class KeyFileSigner:
         """
         key = keys.generate(kind)
         try:
-            _write_new(path, keys.sealed_pem(key, passphrase))
+            write_new(path, keys.sealed_pem(key, passphrase))
         except FileExistsError as error:
             raise AlreadyExists(
                 f"{error.filename} exists already; move it away if its key is needed no more."
@@ -85,30 +86,3 @@ class KeyFileSigner:
         except OSError as error:
             raise Unavailable(f"The key file {path} cannot be written: {error.strerror}.") from error
         return cls(key)
-
-
-def _write_new(path: Path, content: bytes) -> None:
-    """*path* appears with all of *content* or not at all. Raises FileExistsError, naming the file in the way."""
-    draft = path.with_name(f".{path.name}.new")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        _link(draft, path)
-    finally:
-        draft.unlink()
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def _link(draft: Path, path: Path) -> None:
-    """A hard link, because renaming would replace a file that is there."""
-    try:
-        os.link(draft, path)
-    except FileExistsError as error:
-        raise FileExistsError(error.errno, error.strerror, str(path)) from error

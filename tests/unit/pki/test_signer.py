@@ -81,13 +81,6 @@ def test_a_key_is_never_overwritten(tmp_path: Path) -> None:
     assert [each.name for each in tmp_path.iterdir()] == ["ca.key"]
 
 
-def test_a_draft_left_by_a_crash_is_named(tmp_path: Path) -> None:
-    (tmp_path / ".ca.key.new").touch()
-    with pytest.raises(AlreadyExists, match=r"\.ca\.key\.new exists already"):
-        KeyFileSigner.create(tmp_path / "ca.key", KeyKind.EC_P256)
-    assert not (tmp_path / "ca.key").exists()
-
-
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match="cannot be written: No such file"):
         KeyFileSigner.create(tmp_path / "none" / "ca.key", KeyKind.EC_P256)
