@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import structlog
 from cryptography import x509
@@ -100,9 +100,8 @@ class Doorway(asyncio.Protocol):
         return str(peer[0]) if peer else ""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._outer = transport
-        self._patience = asyncio.get_running_loop().call_later(HANDSHAKE_SECONDS, transport.abort)
+        self._outer = cast("asyncio.Transport", transport)  # uvloop's own is not derived from it
+        self._patience = asyncio.get_running_loop().call_later(HANDSHAKE_SECONDS, self._outer.abort)
 
     def data_received(self, data: bytes) -> None:
         self._held = True  # whatever is written meanwhile leaves in one piece
