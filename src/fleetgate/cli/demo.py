@@ -46,8 +46,8 @@ async def _demo(folder: Path, count: int) -> None:
     async with dev.serve(replace(config, log=LogConfig(level="warning"))) as server:
         clock.lap("server start")
         console = show.console()
-        console.print(f"A server is up at {server.server.api_url}, its data in {folder}.")
-        console.print(f"{count} devices share one claim certificate and want to be things:\n")
+        console.print(f"A server is up at {server.server.api_url}, with a database in a temporary folder.")
+        console.print(f"{count} devices share one claim certificate and want to be things.\n")
         done = await _provision(server, count)
         clock.lap(f"{count} devices")
         console.print(fleet.table(done))
