@@ -46,7 +46,9 @@ class Dispatcher:
         while True:
             # Other processes write too (the command line, other nodes), and nobody tells of their commits.
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._stirred.wait(), _LOOK_SECONDS)
+                # Not `wait_for`, which on Python 3.11 forgets a cancellation that comes together with the event.
+                async with asyncio.timeout(_LOOK_SECONDS):
+                    await self._stirred.wait()
             await asyncio.sleep(_GATHER_SECONDS)
             self._stirred.clear()
             try:

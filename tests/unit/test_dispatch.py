@@ -1,0 +1,168 @@
+"""The outbox is handed out: at least once, in order, to everybody, whatever one of them does."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from fleetgate.database.migrate import migrate
+from fleetgate.database.open import open_database
+from fleetgate.database.port import Database, Tx
+from fleetgate.dispatch import MOST_AT_ONCE, Dispatcher
+from fleetgate.errors import Unavailable
+from fleetgate.names import Act, Realm
+from fleetgate.registry import outbox
+from fleetgate.registry.events import PolicyChanged
+
+ACT = Act(Realm("123456789012", "us-east-1"), "system", 1_700_000_000_000, str(uuid.UUID(int=1)))
+
+
+class Listener:
+    def __init__(self) -> None:
+        self.heard: list[int] = []
+        self.changed = asyncio.Event()
+
+    def __call__(self, entries: Sequence[outbox.Entry]) -> None:
+        for entry in entries:
+            assert isinstance(entry.event, PolicyChanged)
+            self.heard.append(entry.event.default_version)
+        self.changed.set()
+
+    async def hears(self, count: int) -> None:
+        async with asyncio.timeout(10):
+            while len(self.heard) < count:
+                self.changed.clear()
+                await self.changed.wait()
+
+
+@pytest.fixture
+async def database() -> AsyncIterator[Database]:
+    opened = open_database(":memory:")
+    await migrate(opened, ACT.now)
+    yield opened
+    await opened.close()
+
+
+async def happen(database: Database, *versions: int) -> None:
+    def add(tx: Tx) -> None:
+        for version in versions:
+            outbox.add(tx, ACT, PolicyChanged("p", version))
+
+    await database.write(add)
+
+
+async def emptied(database: Database) -> None:
+    async with asyncio.timeout(10):
+        while await database.read(lambda tx: outbox.pending(tx, 1)):  # noqa: ASYNC110 # rows set no event
+            await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def running(dispatcher: Dispatcher) -> AsyncIterator[None]:
+    task = asyncio.create_task(dispatcher.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_everybody_hears_everything_once(database: Database) -> None:
+    dispatcher, first, second = Dispatcher(database), Listener(), Listener()
+    dispatcher.add(first)
+    dispatcher.add(second)
+    await happen(database, 1, 2)  # what a crash left behind
+    async with running(dispatcher):
+        await first.hears(2)
+        await happen(database, 3)
+        dispatcher.stir()
+        await first.hears(3)
+        await emptied(database)
+    assert sorted(first.heard) == sorted(second.heard) == [1, 2, 3]
+
+
+async def test_what_another_process_commits_is_found_without_being_told(database: Database) -> None:
+    dispatcher, listener = Dispatcher(database), Listener()
+    dispatcher.add(listener)
+    async with running(dispatcher):
+        await happen(database, 1)
+        await listener.hears(1)
+        await happen(database, 2)
+        await listener.hears(2)
+
+
+async def test_more_than_one_handful(database: Database) -> None:
+    dispatcher, listener = Dispatcher(database), Listener()
+    dispatcher.add(listener)
+    await happen(database, *range(MOST_AT_ONCE + 1))
+    async with running(dispatcher):
+        await listener.hears(MOST_AT_ONCE + 1)
+
+
+async def test_one_that_fails_harms_nobody_else(database: Database) -> None:
+    dispatcher, listener = Dispatcher(database), Listener()
+
+    def fail(_: Sequence[outbox.Entry]) -> None:
+        raise ZeroDivisionError
+
+    dispatcher.add(fail)
+    dispatcher.add(listener)
+    await happen(database, 1)
+    async with running(dispatcher):
+        await listener.hears(1)
+        await happen(database, 2)
+        await listener.hears(2)
+
+
+class Flaky:
+    """A database that is gone for the first reads."""
+
+    def __init__(self, database: Database, failures: int) -> None:
+        self._database, self.failures = database, failures
+
+    async def glance(self, work: Callable[..., Any]) -> Any:
+        if self.failures:
+            self.failures -= 1
+            raise Unavailable("The database does not answer.")
+        return await self._database.glance(work)
+
+    async def read(self, work: Callable[..., Any]) -> Any:
+        return await self._database.read(work)
+
+    async def write(self, work: Callable[..., Any]) -> Any:
+        return await self._database.write(work)
+
+    async def close(self) -> None:
+        await self._database.close()
+
+
+async def test_a_database_that_is_gone_for_a_while(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fleetgate.dispatch._RETRY_SECONDS", 0.01)
+    dispatcher, listener = Dispatcher(Flaky(database, 2)), Listener()
+    dispatcher.add(listener)
+    await happen(database, 1)
+    async with running(dispatcher):
+        await listener.hears(1)
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_it_ends_when_it_is_told_to_even_at_the_moment_of_a_commit(database: Database, turns: int) -> None:
+    dispatcher, listener = Dispatcher(database), Listener()
+    dispatcher.add(listener)
+    await happen(database, 1)
+    task = asyncio.create_task(dispatcher.run())
+    await listener.hears(1)
+    await emptied(database)
+    await asyncio.sleep(0.01)  # it waits for the next commit now
+    dispatcher.stir()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    task.cancel()
+    done, _ = await asyncio.wait({task}, timeout=2)
+    assert done, "it goes on for ever"
+    assert task.cancelled()
