@@ -9,9 +9,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from fleetgate import config
 from fleetgate.agent.backoff import Backoff
 from fleetgate.agent.provision import Options
 from fleetgate.agent.tls import Endpoint, KeyFiles
-from fleetgate.app import Reset, Server, serve
+from fleetgate.app import Reset, Server, serve, works
 from fleetgate.database.port import Tx
 from fleetgate.pki import keys
 from fleetgate.pki.keys import KeyKind
@@ -29,17 +29,15 @@ from fleetgate.provisioning import claim_certificate
 from fleetgate.provisioning.claim_certificate import Budget
 from fleetgate.registry import policies, templates
 from fleetgate.registry.templates import Reprovisioning
-from fleetgate.runtime import Runtime
+from fleetgate.runtime import Refusal, Runtime
 
 
 @asynccontextmanager
 async def running_server(folder: Path, reset: Reset | None = None, **overrides: Any) -> AsyncIterator[Server]:
     """A server on free ports with its data in *folder*; *overrides* as `config.load` takes them, `__` for the dot:
-    `running_server(tmp_path, authority__device_key="ec-p256")`. The same folder again is the same installation.
+    `running_server(tmp_path, gateway__mqtt_rules="standard")`. The same folder again is the same installation.
     """
-    given = {name.replace("__", "."): value for name, value in overrides.items()}
-    settings = {"server.data_dir": str(folder), "authority.key_pool": 2, **FREE_PORTS, **given}
-    async with serve(config.load(None, settings), reset) as server:
+    async with serve(_config(folder, overrides), reset) as server:
         yield server
 
 
@@ -115,3 +113,32 @@ def options(server: Server, fleet: ClaimFleet, serial: str, **more: Any) -> Opti
         "backoff": Backoff(attempts=3, first=0.01, longest=0.01),
     }
     return Options(**settings | more)
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """A real installation without doors, whose clock a test moves."""
+
+    runtime: Runtime
+    time: list[int]
+    """What the clock shows (milliseconds UTC), in the list's one element."""
+    refusals: list[Refusal]
+    """What the audit trail would be told of."""
+
+    def pass_(self, milliseconds: int) -> None:
+        self.time[0] += milliseconds
+
+
+@asynccontextmanager
+async def opened(folder: Path, **overrides: Any) -> AsyncIterator[House]:
+    """An installation in *folder*, without sockets; *overrides* as for `running_server`."""
+    async with works(_config(folder, overrides)) as inside:
+        time, refusals = [inside.runtime.clock()], list[Refusal]()
+        yield House(replace(inside.runtime, clock=lambda: time[0], refused=refusals.append), time, refusals)
+
+
+def _config(folder: Path, overrides: Mapping[str, Any]) -> config.Config:
+    """Devices' keys are elliptic unless a test says otherwise: RSA keys take most of a second to begin with."""
+    given = {name.replace("__", "."): value for name, value in overrides.items()}
+    quick = {"authority.device_key": "ec-p256", "authority.key_pool": 2}
+    return config.load(None, {"server.data_dir": str(folder), **quick, **FREE_PORTS, **given})
