@@ -50,7 +50,7 @@ async def _demo(folder: Path, count: int) -> None:
         console.print(f"{count} devices share one claim certificate and want to be things.\n")
         done = await _provision(server, count)
         clock.lap(f"{count} devices")
-        console.print(fleet.table(done))
+        fleet.print_table(console, done)
         console.print(f"\n{clock.report()}\n")
         failed = fleet.failures(done)
         for message, number in failed.items():

@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from fleetgate.agent.fleet import Device, Simulation
 from fleetgate.cli import show
@@ -21,6 +20,15 @@ _COLUMNS: Final = {
     "provision": "provision",
     "reconnect": "reconnect",
     "total": "total",
+}
+_NARROW: Final = {
+    "thing": "thing",
+    "certificate": "certificate",
+    "connect": "conn",
+    "certified": "cert",
+    "provision": "prov",
+    "reconnect": "back",
+    "total": "all",
 }
 
 
@@ -67,10 +75,10 @@ def _rounded(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds, 6)
 
 
-def table(devices: Iterable[Device]) -> Table:
+def print_table(console: Console, devices: Iterable[Device]) -> None:
     """One row for each provisioned device; times in milliseconds."""
     rows = [_row(device) for device in devices if device.error is None]
-    return show.table(rows, _COLUMNS, caption="Times in milliseconds.", caption_justify="left")
+    console.print(show.laid_out(console.width, rows, _COLUMNS, _NARROW, caption="Times in milliseconds."))
 
 
 def _row(device: Device) -> dict[str, Any]:
@@ -85,17 +93,13 @@ def _row(device: Device) -> dict[str, Any]:
     }
 
 
-def summary(devices: Sequence[Device]) -> Table:
+def print_summary(console: Console, devices: Sequence[Device]) -> None:
     """How long each step took: the middle and the slow end."""
     done = [device for device in devices if device.error is None]
     rows = [_quantiles(step, [getattr(device.seconds, step) for device in done]) for step in STEPS]
     rows.append(_quantiles("total", [device.total for device in done]))
-    return show.table(
-        rows,
-        {"step": "step", "p50": "p50", "p99": "p99", "most": "longest"},
-        caption="Milliseconds.",
-        caption_justify="left",
-    )
+    columns = {"step": "step", "p50": "p50", "p99": "p99", "most": "longest"}
+    console.print(show.laid_out(console.width, rows, columns, caption="Milliseconds."))
 
 
 def _quantiles(step: str, seconds: Sequence[float | None]) -> dict[str, Any]:

@@ -6,13 +6,15 @@ import dataclasses
 import json
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -111,32 +113,93 @@ def listing(
     if as_json:
         document(list(records))
     elif records:
-        console().print(table(records, columns))
+        out = console()
+        out.print(laid_out(out.width, records, columns))
     else:
         say(f"No {what}.")
     if more:
         say(f"There are more {what}; --limit shows them.")
 
 
-def table(records: Iterable[Record], columns: Mapping[str, str], **look: Any) -> Table:
-    made = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold", **look)
-    rows = [[_cell(key, each.get(key)) for key in columns] for each in records]
-    for position, (key, heading) in enumerate(columns.items()):
-        cells = {row[position] for row in rows} - {"-"}
-        numbers = bool(cells) and all(map(_is_number, cells))
+def laid_out(
+    width: int, records: Sequence[Record], *choices: Mapping[str, str], caption: str | None = None
+) -> RenderableType:
+    """A table by the first of *choices* (heading by key) that fits *width*; where none does, each record's members
+    below each other.
+    """
+    for columns in choices:
+        made = [_Column.of(key, heading, records) for key, heading in columns.items()]
+        for padding in (1, 0):
+            if sum(column.least for column in made) + (len(made) - 1) * (2 * padding + 1) <= width:
+                return _table(made, padding, caption)
+    parts = [Padding(_below_each_other(_cells(each, choices[-1])), (0, 0, 1, 0)) for each in records]
+    return Group(*parts, *([Text(caption, style="italic")] if caption else []))
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    heading: str
+    cells: list[str]
+    style: str | None
+    folds: bool
+    """Whether its texts may be broken into lines."""
+
+    @classmethod
+    def of(cls, key: str, heading: str, records: Sequence[Record]) -> _Column:
+        return cls(heading, [_cell(key, each.get(key)) for each in records], _STYLE.get(key), key in _LONG)
+
+    @property
+    def least(self) -> int:
+        widest = max(len(line) for text in [self.heading, *self.cells] for line in text.splitlines() or [""])
+        return min(widest, _FOLDED) if self.folds else widest
+
+    @property
+    def is_numbers(self) -> bool:
+        cells = set(self.cells) - {"-"}
+        return bool(cells) and all(cell.replace(".", "", 1).isdecimal() for cell in cells)
+
+
+def _table(columns: Sequence[_Column], padding: int, caption: str | None) -> Table:
+    made = Table(
+        box=SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, padding),
+        header_style="bold",
+        caption=caption,
+        caption_justify="left",
+    )
+    for column in columns:
         made.add_column(
-            heading,
-            justify="right" if numbers else "left",
-            no_wrap=key in _SHORT,
+            column.heading,
+            justify="right" if column.is_numbers else "left",
+            no_wrap=not column.folds,
             overflow="fold",
-            style=_STYLE.get(key),
+            min_width=column.least,
+            style=column.style,
         )
-    for row in rows:
+    for row in zip(*(column.cells for column in columns), strict=True):
         made.add_row(*map(Text, row))
     return made
 
 
-_SHORT: Final = frozenset({"certificate", "fingerprint", "id", "status", "enabled", "created_at", "at"})
+def _cells(record: Record, columns: Mapping[str, str]) -> dict[str, str]:
+    """By heading."""
+    return {heading: _cell(key, record.get(key)) for key, heading in columns.items()}
+
+
+def _below_each_other(members: Mapping[str, str]) -> Table:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="bold", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, text in members.items():
+        grid.add_row(name, Text(text))
+    return grid
+
+
+_FOLDED: Final = 20
+"""A column of long texts is not made narrower than this."""
+_LONG: Final = frozenset({"attributes", "description", "reason", "file", "subject", "label", "target", "policies"})
 _ARNS: Final = frozenset({"target", "hook_target_arn"})
 _IDS: Final = frozenset({"target", "certificate", "fingerprint"})
 _ID: Final = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
@@ -148,12 +211,8 @@ def details(value: Record, as_json: bool) -> None:
     if as_json:
         document(dict(value))
         return
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="bold", no_wrap=True)
-    grid.add_column(overflow="fold")
-    for key, member in value.items():
-        grid.add_row(key.replace("_", " "), Text(_text(member)))
-    console().print(grid)
+    members = {key.replace("_", " "): _text(member) for key, member in value.items()}
+    console().print(_below_each_other(members))
 
 
 def _cell(key: str, value: Any) -> str:
@@ -180,7 +239,3 @@ def _text(value: Any) -> str:
 
 def _readable(time: str) -> str:
     return time[:19].replace("T", " ")
-
-
-def _is_number(cell: str) -> bool:
-    return cell.replace(".", "", 1).isdecimal()

@@ -64,6 +64,6 @@ def _line(device: Device) -> None:
 def _tables(done: list[Device]) -> None:
     console = show.console()
     if len(done) <= _MOST_ROWS:
-        console.print(fleet.table(done))
+        fleet.print_table(console, done)
         console.print()
-    console.print(fleet.summary(done))
+    fleet.print_summary(console, done)

@@ -114,6 +114,22 @@ def test_an_empty_list_is_said_so(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr() == ("[]\n", "")
 
 
+def test_what_does_not_fit_as_a_table_stands_below_each_other(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    columns = {key: key for key in ("template_name", "enabled", "rate", "not_after")}
+    values = {
+        "template_name": "a-template-of-lamps",
+        "enabled": True,
+        "rate": "100/1m",
+        "not_after": "2026-01-31T12:00:00Z",
+    }
+    show.listing([values, values], columns, "claims", as_json=False)
+    expected = ["template_name  a-template-of-lamps", "enabled        yes", "rate           100/1m"]
+    assert lines(capsys) == [*expected, "not_after      2026-01-31 12:00:00"] * 2
+
+
 @pytest.mark.parametrize("width", [40, 80])
 def test_a_narrow_terminal_loses_nothing(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: int
