@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from fleetgate.database.limits import Limits
 from fleetgate.database.migrate import SCHEMA, create, load
-from fleetgate.database.postgres import PostgresDatabase
 from fleetgate.database.sqlite import Memory, PassingDatabase, SqliteDatabase
 from fleetgate.errors import Unavailable
+
+if TYPE_CHECKING:
+    from fleetgate.database.postgres import PostgresDatabase
 
 _DEFAULTS: Final = Limits()
 
@@ -25,6 +27,9 @@ def open_database(address: str | os.PathLike[str], limits: Limits = _DEFAULTS) -
     text = os.fspath(address)
     scheme, separator, _ = text.partition("://")
     if scheme in {"postgresql", "postgres"} and separator:
+        # The driver takes a tenth of a second to import, which every start on SQLite would pay for.
+        from fleetgate.database.postgres import PostgresDatabase  # noqa: PLC0415
+
         return PostgresDatabase(text, limits)
     path = text.removeprefix("sqlite:///")
     if "://" in path:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -70,3 +72,13 @@ def test_a_failed_opening_leaves_no_file_open(tmp_path: Path) -> None:
         with pytest.raises(Unavailable, match="no SQLite database"):
             open_database(file)
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_sqlite_does_not_wait_for_the_driver_of_postgresql(tmp_path: Path) -> None:
+    script = f"""
+import sys
+from fleetgate.database.open import open_database
+open_database({str(tmp_path / "fleet.db")!r})
+assert "psycopg" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
