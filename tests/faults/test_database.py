@@ -45,14 +45,14 @@ def keys(tx: Tx) -> list[str]:
 
 @contextlib.asynccontextmanager
 async def one_batch(database: SqliteDatabase | PostgresDatabase) -> AsyncIterator[None]:
-    """What is written inside waits together for the writing thread."""
+    """What is written inside waits together for the writing connection."""
     started, go = threading.Event(), threading.Event()
 
     def hold(_: Tx) -> None:
         started.set()
         assert go.wait(30)
 
-    held = asyncio.create_task(database.write(hold))
+    held = asyncio.create_task(database.alter(hold))  # on a thread with either engine
     assert await asyncio.to_thread(started.wait, 30)
     yield
     await asyncio.sleep(0)

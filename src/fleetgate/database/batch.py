@@ -65,15 +65,24 @@ def _lost(transaction: Transaction, jobs: Sequence[Job]) -> bool:
     """Try once; whether another try is due."""
     try:
         transaction.begin()
-        for job in jobs:
-            _run(transaction, job)
+        run(transaction, jobs)
         transaction.commit()
     except Lost as lost:
-        transaction.rollback()
-        for job in jobs:  # also those that had failed by themselves: they may have failed over what is gone now
-            job.fail(lost.error)
+        give_up(transaction, jobs, lost)
         return lost.again
     return False
+
+
+def run(transaction: Transaction, jobs: Sequence[Job]) -> None:
+    """Run *jobs* in the transaction that is open, and leave it open. Raises Lost."""
+    for job in jobs:
+        _run(transaction, job)
+
+
+def give_up(transaction: Transaction, jobs: Sequence[Job], lost: Lost) -> None:
+    transaction.rollback()
+    for job in jobs:  # also those that had failed by themselves: they may have failed over what is gone now
+        job.fail(lost.error)
 
 
 def _run(transaction: Transaction, job: Job) -> None:

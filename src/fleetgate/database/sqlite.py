@@ -1,4 +1,4 @@
-"""SQLite: one thread owns the one writing connection, readers have their own. What is acknowledged is on the disk."""
+"""SQLite: one connection writes, readers have their own. What is acknowledged is on the disk."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
-from fleetgate.database.batch import BATCH, Lost, group_commit
+from fleetgate.database.batch import Lost
+from fleetgate.database.committer import Committer
 from fleetgate.database.limits import Limits
 from fleetgate.database.port import Conflict, Row, Tx
 from fleetgate.database.statement import check_values, unencodable
@@ -95,22 +96,32 @@ class SqliteTx:
 
 
 class _Writer:
-    """The writing connection: a `Transaction` for group commit and a `Session` for its thread."""
+    """The writing connection: a `PromptTransaction`, used by one thread at a time."""
 
-    def __init__(self, connection: sqlite3.Connection, path: str) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: str, patience: int = 0) -> None:
+        """*patience*: milliseconds that `begin` waits for another process."""
         self._connection = connection
         self._path = path
+        self._patience = patience
         self._tx = SqliteTx(connection, path, reading=False)
         self._control_cursor = connection.cursor()
-
-    def serve(self, jobs: Sequence[Job]) -> None:
-        group_commit(self, jobs)
 
     def close(self) -> None:
         self._connection.close()
 
+    def begin_now(self) -> bool:
+        try:
+            self._control_cursor.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error:
+            return False
+        return True
+
     def begin(self) -> None:
-        self._control("BEGIN IMMEDIATE")
+        self._control(f"PRAGMA busy_timeout = {self._patience}")
+        try:
+            self._control("BEGIN IMMEDIATE")
+        finally:
+            self._control("PRAGMA busy_timeout = 0")
 
     def call(self, work: Callable[[Tx], T]) -> T:
         self._control("SAVEPOINT call")
@@ -183,7 +194,7 @@ class SqliteDatabase:
         self._closed = False
         with _explained(path), contextlib.ExitStack() as opened:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-            writer = _Writer(_connect_writer(path, limits.patience, passing=passing), path)
+            writer = _Writer(_connect_writer(path, limits.patience, passing=passing), path, limits.patience)
             opened.callback(writer.close)
             readers = []
             for _ in range(limits.readers + 1):
@@ -191,7 +202,7 @@ class SqliteDatabase:
                 opened.callback(readers[-1].close)
             opened.pop_all()
         self._glance = readers.pop()
-        self._writers = Workers("writing thread", [writer], batch=BATCH, limit=limits.queue)
+        self._writer = Committer(writer, limit=limits.queue)
         self._readers = Workers("reading threads", readers, batch=1, limit=limits.queue)
 
     async def read(self, work: Callable[[Tx], T]) -> T:
@@ -204,11 +215,11 @@ class SqliteDatabase:
             return self._glance.look(work)
 
     async def write(self, work: Callable[[Tx], T]) -> T:
-        return await self._writers.call(work)
+        return await self._writer.call(work)
 
     async def alter(self, work: Callable[[Tx], T]) -> T:
-        """As `write`, for schema files."""
-        return await self._writers.call(work)
+        """As `write`, for what takes long: schema files."""
+        return await self._writer.call(work, apart=True)
 
     async def close(self) -> None:
         """Finish what is queued. The writer goes last: the last connection folds the log into the file."""
@@ -216,7 +227,7 @@ class SqliteDatabase:
         with self._glance_lock:
             self._closed = True
             self._glance.close()
-        await self._writers.close()
+        await self._writer.close()
 
 
 class PassingDatabase(SqliteDatabase):
@@ -300,6 +311,8 @@ def _connect_writer(path: str, patience: int, *, passing: bool) -> sqlite3.Conne
     try:
         _keep_log(connection, path)
         connection.execute(f"PRAGMA synchronous = {'OFF' if passing else 'FULL'}")
+        connection.execute("PRAGMA temp_store = MEMORY")  # what a savepoint would undo needs no file
+        connection.execute("PRAGMA busy_timeout = 0")  # from here on only `begin` waits
     except BaseException:
         connection.close()
         raise

@@ -108,7 +108,7 @@ class Workers:
             except BaseException as error:  # noqa: BLE001 # the thread must outlive every error, or all would hang
                 for job in waiting:
                     job.fail(error)
-            _hand_back(waiting)
+            hand_back(waiting)
             del jobs, waiting  # results are the callers' now; an idle thread keeps nothing alive
         session.close()
 
@@ -134,7 +134,8 @@ def closed() -> Unavailable:
     return Unavailable("The database is closed, because the server is shutting down.")
 
 
-def _hand_back(jobs: Sequence[Job]) -> None:
+def hand_back(jobs: Sequence[Job]) -> None:
+    """Let every loop tell its callers; from whatever thread."""
     for loop, done in groupby(jobs, key=lambda job: job.loop):
         with contextlib.suppress(RuntimeError):  # the loop has closed, and whoever waited is gone with it
             loop.call_soon_threadsafe(_tell, list(done))

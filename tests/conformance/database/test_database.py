@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -53,15 +54,15 @@ def increment(tx: Tx) -> int:
 
 
 @contextlib.asynccontextmanager
-async def busy_writer(database: Database) -> AsyncIterator[None]:
-    """Hold the writing thread, so that what is written meanwhile waits together and becomes one batch."""
+async def busy_writer(database: Opened) -> AsyncIterator[None]:
+    """Hold the writing connection, so that what is written meanwhile waits together and becomes one batch."""
     started, go = threading.Event(), threading.Event()
 
     def hold(tx: Tx) -> None:
         started.set()
         assert go.wait(30)
 
-    held = asyncio.create_task(database.write(hold))
+    held = asyncio.create_task(database.alter(hold))  # on a thread with either engine
     assert await asyncio.to_thread(started.wait, 30)
     try:
         yield
@@ -71,7 +72,7 @@ async def busy_writer(database: Database) -> AsyncIterator[None]:
         await held
 
 
-async def together(database: Database, *works: Callable[[Tx], Any]) -> list[Any]:
+async def together(database: Opened, *works: Callable[[Tx], Any]) -> list[Any]:
     """What became of *works*, which shared one batch."""
     async with busy_writer(database):
         tasks = [asyncio.create_task(database.write(work)) for work in works]
@@ -210,7 +211,7 @@ async def test_an_error_after_a_caught_conflict_leaves_nothing(database: Databas
 # Batches --------------------------------------------------------------------------------------------------------------
 
 
-async def test_an_error_in_a_batch_is_its_own_callers_alone(database: Database) -> None:
+async def test_an_error_in_a_batch_is_its_own_callers_alone(database: Opened) -> None:
     def breaks(tx: Tx) -> None:
         put("half")(tx)
         raise ValueError("mine")
@@ -230,7 +231,7 @@ async def test_an_error_in_a_batch_is_its_own_callers_alone(database: Database) 
     assert await database.read(keys) == ["caught", "first", "last", "second"]
 
 
-async def test_functions_of_a_batch_run_in_the_order_of_their_calls(database: Database) -> None:
+async def test_functions_of_a_batch_run_in_the_order_of_their_calls(database: Opened) -> None:
     seen: list[int] = []
     outcomes = await together(database, *(lambda tx, i=i: seen.append(i) for i in range(100)))
 
@@ -238,21 +239,19 @@ async def test_functions_of_a_batch_run_in_the_order_of_their_calls(database: Da
     assert seen == list(range(100))
 
 
-async def test_nothing_of_a_batch_is_seen_before_it_is_committed(database: Database) -> None:
-    entered, go = threading.Event(), threading.Event()
+async def test_nothing_of_a_batch_is_seen_before_it_is_committed(address: str, database: Opened) -> None:
+    async def look() -> list[str]:
+        other = open_database(address)
+        try:
+            return await other.read(keys)
+        finally:
+            await other.close()
 
-    def waits(tx: Tx) -> None:
-        entered.set()
-        assert go.wait(30)
+    def looks_from_outside(_: Tx) -> list[str]:
+        with ThreadPoolExecutor(1) as outside:
+            return outside.submit(asyncio.run, look()).result(30)
 
-    async with busy_writer(database):
-        first = asyncio.create_task(database.write(put("a")))
-        second = asyncio.create_task(database.write(waits))
-    assert await asyncio.to_thread(entered.wait, 30)
-    assert await database.read(keys) == []
-    assert not first.done()
-    go.set()
-    await asyncio.gather(first, second)
+    assert await together(database, put("a"), looks_from_outside) == ["a", []]
     assert await database.read(keys) == ["a"]
 
 
@@ -302,7 +301,7 @@ async def test_a_glance_sees_everything_committed_before_it(database: Database) 
         assert await database.glance(count) == number + 1
 
 
-async def test_readers_work_side_by_side_while_the_writer_is_busy(database: Database) -> None:
+async def test_readers_work_side_by_side_while_the_writer_is_busy(database: Opened) -> None:
     meeting = threading.Barrier(3)
 
     def meet(tx: Tx) -> int:
@@ -329,7 +328,7 @@ async def test_a_full_queue_refuses(address: str, database: Database) -> None:
     await small.close()
 
 
-async def test_a_caller_who_left_while_queued_changes_nothing(database: Database) -> None:
+async def test_a_caller_who_left_while_queued_changes_nothing(database: Opened) -> None:
     async with busy_writer(database):
         left = asyncio.create_task(database.write(put("left")))
         stayed = asyncio.create_task(database.write(put("stayed")))
@@ -381,7 +380,7 @@ def test_event_loops_in_several_threads_share_a_database(address: str) -> None:
     asyncio.run(opened.close())
 
 
-async def test_an_event_loop_that_is_gone_harms_nobody(database: Database) -> None:
+async def test_an_event_loop_that_is_gone_harms_nobody(database: Opened) -> None:
     entered, go = threading.Event(), threading.Event()
 
     def waits(tx: Tx) -> None:
@@ -391,7 +390,7 @@ async def test_an_event_loop_that_is_gone_harms_nobody(database: Database) -> No
 
     async def leave() -> None:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.shield(asyncio.ensure_future(database.write(waits))), 0.001)
+            await asyncio.wait_for(asyncio.shield(asyncio.ensure_future(database.alter(waits))), 0.001)
         await asyncio.to_thread(entered.wait, 30)
 
     await asyncio.to_thread(asyncio.run, leave())
