@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from io import BytesIO
 from typing import Any, Final
 
 import cbor2
@@ -19,6 +18,9 @@ from fleetgate.names import Act
 from fleetgate.provisioning import claim
 from fleetgate.provisioning.claim import Asker
 from fleetgate.runtime import Refusal, Runtime
+from fleetgate.wire import cbor
+from fleetgate.wire.restjson import strict_json
+from fleetgate.wire.restjson.message import Malformed
 
 log = structlog.get_logger(__name__)
 
@@ -60,7 +62,6 @@ _TOPICS: Final[dict[tuple[str, ...], tuple[str, Flow]]] = {
 _FORMATS: Final = ("json", "cbor")
 # AWS's names for what has another one on the provisioning topics.
 _CODES: Final = {"ThrottlingException": "Throttled", "InternalFailureException": "InternalError"}
-_DEEPEST: Final = 16
 
 
 def find(topic: str) -> Call | None:
@@ -105,29 +106,14 @@ def _decode(form: str, payload: bytes) -> Mapping[str, Any]:
     if not payload:
         return {}
     try:
-        value = json.loads(payload) if form == "json" else cbor2.CBORDecoder(BytesIO(payload)).decode()
-        _plain(value, _DEEPEST)
-    except (ValueError, RecursionError, OverflowError, EOFError, TypeError, LookupError, cbor2.CBORError) as error:
-        raise InvalidRequest(f"The payload is not {form.upper()} that can be read here: {error}") from error
+        value = strict_json.parse(payload, "The payload") if form == "json" else cbor.parse(payload)
+    except Malformed as error:
+        raise InvalidRequest(str(error)) from error
+    except cbor.Malformed as error:
+        raise InvalidRequest(f"The payload is not CBOR that can be read here: {error}.") from error
     if not isinstance(value, dict):
         raise InvalidRequest(f"The payload is {form.upper()}, but not a map of members.")
     return value
-
-
-def _plain(value: Any, depth: int) -> None:
-    """CBOR can make objects of many kinds; here only maps with text keys, lists, texts, numbers, booleans and null."""
-    if depth == 0:
-        raise ValueError(f"it is nested deeper than {_DEEPEST} levels")
-    if isinstance(value, dict):
-        for key, member in value.items():
-            if not isinstance(key, str):
-                raise TypeError("the key of a map is not a text")
-            _plain(member, depth - 1)
-    elif isinstance(value, list):
-        for member in value:
-            _plain(member, depth - 1)
-    elif value is not None and not isinstance(value, (str, int, float, bool)):
-        raise TypeError(f"it holds a value of an unexpected kind ({type(value).__name__})")
 
 
 def _encode(form: str, value: Mapping[str, Any]) -> bytes:
