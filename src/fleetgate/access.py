@@ -48,13 +48,27 @@ def identify(tx: Tx, fingerprint: str, now: int) -> Principal:
         raise AccessDenied(
             f"Certificate {fingerprint} is registered in {realms}, and the server name tells none of them."
         )
-    found = known[0]
+    return _in_force(known[0], now)
+
+
+def identify_again(tx: Tx, principal: Principal, now: int) -> Principal:
+    """*principal* as it stands now; another realm's registration of its certificate changes nothing for it.
+
+    Raises AccessDenied when it is in force no more.
+    """
+    found = certificates.find(tx, principal.realm, principal.fingerprint)
+    if found is None:
+        raise AccessDenied(f"Certificate {principal.fingerprint} is not registered any more.")
+    return _in_force(found, now)
+
+
+def _in_force(found: Certificate, now: int) -> Principal:
     if found.status is not Status.ACTIVE:
-        raise AccessDenied(f"Certificate {fingerprint} is {found.status}, not ACTIVE.")
+        raise AccessDenied(f"Certificate {found.fingerprint} is {found.status}, not ACTIVE.")
     if now > found.not_after:
-        raise AccessDenied(f"Certificate {fingerprint} has expired.")
+        raise AccessDenied(f"Certificate {found.fingerprint} has expired.")
     if now < found.not_before:
-        raise AccessDenied(f"Certificate {fingerprint} is not valid yet.")
+        raise AccessDenied(f"Certificate {found.fingerprint} is not valid yet.")
     return Principal(found.realm, found)
 
 

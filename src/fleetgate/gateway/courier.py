@@ -42,7 +42,10 @@ class Guest(Sink, Protocol):
 class Courier:
     def __init__(self, rules: Rules, clock: Callable[[], int]) -> None:
         self.rules = rules
-        self._clock = clock
+        self.changes = 0
+        """How often it has heard of changes: who looks something up meanwhile may have looked too early."""
+        self.now = clock
+        """Milliseconds that connections, sessions and keep-alives go by; no calendar."""
         self._switchboards: dict[Realm, Switchboard[Guest]] = {}
         self._guests: dict[tuple[Realm, str], set[Guest]] = defaultdict(set)
 
@@ -56,6 +59,7 @@ class Courier:
         self._guests[guest.realm, guest.fingerprint].add(guest)
 
     def leave(self, guest: Guest) -> None:
+        """Also for a guest that never entered."""
         key = (guest.realm, guest.fingerprint)
         self._guests[key].discard(guest)
         if not self._guests[key]:
@@ -66,7 +70,7 @@ class Courier:
 
     def tick(self) -> None:
         """Once a second: silent connections, delayed wills, ended sessions."""
-        now = self._clock()
+        now = self.now()
         for guest in self.guests():
             guest.tick(now)
         for switchboard in self._switchboards.values():
@@ -87,6 +91,7 @@ class Courier:
 
     def consume(self, entries: Sequence[outbox.Entry]) -> None:
         """For `Dispatcher.add`."""
+        self.changes += 1
         concerned: set[Guest] = set()
         for entry in entries:
             match entry.event:

@@ -62,7 +62,7 @@ class Door(asyncio.Protocol):
         self.fingerprint = ""
         self.client_id = ""
         self._runtime, self._courier, self._visitor = runtime, courier, visitor
-        self._connection = Connection(Role.SERVER, courier.rules, runtime.clock())
+        self._connection = Connection(Role.SERVER, courier.rules, courier.now())
         self._principal: Principal | None = None
         self._grounds: Grounds | None = None
         self._rights = Rights((), Context())
@@ -72,6 +72,7 @@ class Door(asyncio.Protocol):
         self._patience: asyncio.TimerHandle
         self._busy: asyncio.Task[None] | None = None
         self._judging: asyncio.Task[None] | None = None
+        self._outdated = False  # the rights: something they rest on has changed since they were looked up
         self._paused = False
         self._over = False
         self._told = ""  # of the last denial: what the device is told
@@ -86,7 +87,7 @@ class Door(asyncio.Protocol):
         self._patience = asyncio.get_running_loop().call_later(patience, self._vanish)
 
     def data_received(self, data: bytes) -> None:
-        packets = self._connection.receive(data, self._runtime.clock())
+        packets = self._connection.receive(data, self._courier.now())
         if self._busy is None:
             self._go_through(packets)
         elif not self._paused and self._connection.waiting > _MOST_WAITING:
@@ -98,9 +99,9 @@ class Door(asyncio.Protocol):
         self._patience.cancel()
         if self._judging is not None:
             self._judging.cancel()
+        self._courier.leave(self)
         if self._session is not None:
-            self._courier.leave(self)
-            self._courier.switchboard(self.realm).detach(self.client_id, self, self._runtime.clock(), self._farewell)
+            self._courier.switchboard(self.realm).detach(self.client_id, self, self._courier.now(), self._farewell)
 
     def _go_through(self, packets: Iterator[Packet]) -> None:
         """Take packet after packet until one has to wait for something."""
@@ -130,11 +131,11 @@ class Door(asyncio.Protocol):
         if self._paused:
             self._paused = False
             self._transport.resume_reading()
-        self._go_through(self._connection.receive(b"", self._runtime.clock()))
+        self._go_through(self._connection.receive(b"", self._courier.now()))
 
     def _send(self, packet: Packet) -> None:
         if not self._over:
-            self._transport.write(self._connection.send(packet, self._runtime.clock()))
+            self._transport.write(self._connection.send(packet, self._courier.now()))
 
     def _close(self, reason: Reason, message: str) -> None:
         """Say why, where the version has words for it, and close."""
@@ -167,6 +168,7 @@ class Door(asyncio.Protocol):
             found = access.identify(tx, fingerprint, act.now)
             return found, access.grounds(tx, found, client_id, address)
 
+        changes = self._courier.changes
         try:
             principal, grounds = await runtime.database.glance(look)
         except Refused as error:
@@ -176,6 +178,11 @@ class Door(asyncio.Protocol):
             return
         self._principal, self._grounds, self._rights = principal, grounds, grounds.rights()
         self.realm, self.fingerprint, self.client_id = principal.realm, fingerprint, client_id
+        if self._over:
+            return
+        self._courier.enter(self)  # at once: what changes from here on is told, also while the CONNECT is answered
+        if self._courier.changes != changes:
+            self.judge_anew()
         if not self._may_connect(packet, grounds):
             return
         if principal.certificate.first_connected_at is None:
@@ -209,7 +216,7 @@ class Door(asyncio.Protocol):
 
     def _open(self, packet: Connect) -> None:
         """The client is in: take over its session, answer, and send what has been waiting."""
-        now = self._runtime.clock()
+        now = self._courier.now()
         assigned = None if packet.client_id else self.client_id
         if assigned is not None:
             packet = replace(packet, client_id=assigned)
@@ -217,7 +224,6 @@ class Door(asyncio.Protocol):
         attached = switchboard.attach(packet, self, now)
         self._session = attached.session
         self._patience.cancel()
-        self._courier.enter(self)
         if attached.displaced is not None:
             attached.displaced.dismiss(Reason.SESSION_TAKEN_OVER, "another connection came with this client id")
         announcement = self._courier.rules.announcement(packet, assigned)
@@ -240,7 +246,7 @@ class Door(asyncio.Protocol):
         if packet.retain and packet.payload and not switchboard.can_retain(topic):
             self._acknowledge(packet, Reason.QUOTA_EXCEEDED)
             return None
-        switchboard.publish(packet, self._runtime.clock(), self.client_id)
+        switchboard.publish(packet, self._courier.now(), self.client_id)
         self._acknowledge(packet, Reason.SUCCESS)
         return None
 
@@ -277,7 +283,7 @@ class Door(asyncio.Protocol):
 
     def _take_puback(self, packet: PubAck) -> None:
         assert self._session is not None
-        self._courier.switchboard(self.realm).acknowledged(self._session, packet.packet_id, self._runtime.clock())
+        self._courier.switchboard(self.realm).acknowledged(self._session, packet.packet_id, self._courier.now())
 
     # -- SUBSCRIBE ---------------------------------------------------------------------------------------------------
 
@@ -294,7 +300,7 @@ class Door(asyncio.Protocol):
                     return
                 reasons.append(Reason.NOT_AUTHORIZED)
                 continue
-            granted = switchboard.subscribe(self._session, subscription, self._runtime.clock(), identifier)
+            granted = switchboard.subscribe(self._session, subscription, self._courier.now(), identifier)
             reasons.append(granted.reason)
             retained.extend(granted.retained)
         said = Properties(reason_string=self._told) if Reason.NOT_AUTHORIZED in reasons else Properties()
@@ -333,14 +339,14 @@ class Door(asyncio.Protocol):
         if self._over:
             return
         try:
-            data = self._connection.send(message, self._runtime.clock())
+            data = self._connection.send(message, self._courier.now())
         except ProtocolError as error:
             self._close(error.reason, str(error))
             return
         self._transport.write(data)
         if not data and message.packet_id is not None and self._session is not None:
             # Over the peer's maximum packet size: it counts as delivered [MQTT-3.1.2-25].
-            self._courier.switchboard(self.realm).acknowledged(self._session, message.packet_id, self._runtime.clock())
+            self._courier.switchboard(self.realm).acknowledged(self._session, message.packet_id, self._courier.now())
 
     def may_receive(self, topic: str) -> bool:
         return bool(self._rights.decide("iot:Receive", self._arn("topic", topic)))
@@ -353,24 +359,33 @@ class Door(asyncio.Protocol):
         return self._grounds is not None and any(each.name == policy for each in self._grounds.policies)
 
     def judge_anew(self) -> None:
+        self._outdated = True
         if self._judging is None or self._judging.done():
             self._judging = asyncio.get_running_loop().create_task(self._judge())
 
     async def _judge(self) -> None:
-        principal = self._principal
-        assert principal is not None
-        look = self._visitor.address
-        try:
-            self._grounds = await self._runtime.database.glance(
-                lambda tx: access.grounds(tx, principal, self.client_id, look)
-            )
-            self._rights = self._grounds.rights()
-        except FleetgateError as error:  # what may no longer be known is not allowed
-            log.warning("connection closed", reason=error.message, client_id=self.client_id)
-            self._close(Reason.SERVER_UNAVAILABLE, "")
+        """Look the rights up, again and again while a change comes in between: the look may have been before it."""
+        while self._outdated and not self._over:
+            self._outdated = False
+            try:
+                self._principal, grounds = await self._runtime.database.glance(self._look_again)
+            except FleetgateError as error:  # what may no longer be known is not allowed
+                log.warning("connection closed", reason=error.reason, client_id=self.client_id)
+                refused = isinstance(error, Refused)
+                self.dismiss(Reason.NOT_AUTHORIZED if refused else Reason.SERVER_UNAVAILABLE, "")
+                return
+            self._grounds, self._rights = grounds, grounds.rights()
+
+    def _look_again(self, tx: Tx) -> tuple[Principal, Grounds]:
+        assert self._principal is not None
+        principal = access.identify_again(tx, self._principal, self._runtime.clock())
+        return principal, access.grounds(tx, principal, self.client_id, self._visitor.address)
 
     def dismiss(self, reason: Reason, message: str) -> None:
-        self._close(reason, message)
+        if self._session is None:
+            self._vanish()
+        else:
+            self._close(reason, message)
 
     def tick(self, now: int) -> None:
         if self._connection.overdue(now) and not self._over:
