@@ -46,6 +46,11 @@ def clock() -> int:
     return time.time_ns() // 1_000_000
 
 
+def monotonic() -> int:
+    """Milliseconds since some moment; nobody sets this clock."""
+    return time.monotonic_ns() // 1_000_000
+
+
 def database_address(config: Config) -> str:
     """Where the records are, as `open_database` takes it. Raises Unavailable where the password file cannot be read."""
     url = config.database.url
@@ -72,7 +77,7 @@ class Works:
 
 
 @asynccontextmanager
-async def works(config: Config) -> AsyncIterator[Works]:
+async def works(config: Config, clock: Callable[[], int] = clock) -> AsyncIterator[Works]:
     """Open the installation that *config* names, founding it where there is none; closed at the end of the block."""
     installation = open_installation(config.server.data_dir, config, os.urandom, clock())
     database = await asyncio.to_thread(open_database, database_address(config))
@@ -99,12 +104,20 @@ async def works(config: Config) -> AsyncIterator[Works]:
                 dispatcher,
                 upkeep,
             )
-            await upkeep.finish()
+            await _finish(upkeep)
         finally:
             keys.close()
             await hooks.close()
     finally:
         await database.close()
+
+
+async def _finish(upkeep: Upkeep) -> None:
+    """A database that is away when the house closes is no reason to leave the rest open."""
+    try:
+        await upkeep.finish()
+    except Unavailable as error:
+        log.warning("closed without the last entries of the audit trail", reason=error.message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,11 +146,14 @@ Reset = Callable[["Works", Courier], Awaitable[None]]
 
 
 @asynccontextmanager
-async def serve(config: Config, reset: Reset | None = None) -> AsyncIterator[Server]:
-    """Open every door; inside the block the server is up. *reset* is what a dev server's reset does."""
-    async with works(config) as opened:
+async def serve(config: Config, reset: Reset | None = None, clock: Callable[[], int] = clock) -> AsyncIterator[Server]:
+    """Open every door; inside the block the server is up. *reset* is what a dev server's reset does.
+
+    *clock* is what the records go by. Connections and sessions keep a time of their own, which nobody can set.
+    """
+    async with works(config, clock) as opened:
         runtime = opened.runtime
-        courier = Courier(AWS if config.gateway.mqtt_rules == "aws" else STANDARD, clock)
+        courier = Courier(AWS if config.gateway.mqtt_rules == "aws" else STANDARD, monotonic)
         opened.dispatcher.add(courier.consume)
         doors = HttpDoors(build_api(runtime, None if reset is None else lambda: reset(opened, courier)))
         listener = Listener(config.gateway.maximum_connections)
@@ -178,7 +194,7 @@ async def _open_doors(config: Config, opened: Works, courier: Courier, listener:
 def _renew(opened: Works, config: Config, listener: Listener) -> None:
     """Make the server certificate anew where it is due, and show it from the next handshake on."""
     installation = opened.installation
-    if installation.server_certificate(config.gateway.endpoint_names, clock()):
+    if installation.server_certificate(config.gateway.endpoint_names, opened.runtime.clock()):
         log.info("server certificate issued", names=list(config.gateway.endpoint_names))
     elif listener.contexts:
         return

@@ -67,7 +67,7 @@ class Upkeep:
 
     async def _sweep(self) -> None:
         now = self._clock()
-        if now - self._swept_at < _SWEEP_MILLISECONDS:
+        if 0 <= now - self._swept_at < _SWEEP_MILLISECONDS:  # not so where the clock was set back
             return
         self._swept_at = now
         if swept := await self._database.write(lambda tx: certificates.sweep(tx, now)):

@@ -65,3 +65,23 @@ async def test_events_that_were_handed_out_long_ago_are_forgotten(database: Data
     await database.write(lambda tx: outbox.replay(tx, 0))
     left = await database.read(lambda tx: outbox.pending(tx, 10))
     assert [entry.event.policy_name for entry in left if isinstance(entry.event, PolicyChanged)] == ["waiting", "new"]
+
+
+async def test_a_clock_that_is_set_back_puts_nothing_off(database: Database) -> None:
+    now = NOW
+    upkeep = Upkeep(database, lambda: now)
+    await upkeep._sweep()
+    old = act(2, NOW - EVENTS_KEPT - 100_000)
+
+    def happen(tx: Tx) -> None:
+        outbox.add(tx, old, PolicyChanged("old", 1))
+        outbox.delivered(tx, [entry.id for entry in outbox.pending(tx, 1)])
+
+    await database.write(happen)
+    now = NOW + 1
+    await upkeep._sweep()
+    assert await database.write(lambda tx: outbox.replay(tx, 0)) == 1, "it is not a minute since the last one"
+    await database.write(lambda tx: outbox.delivered(tx, [entry.id for entry in outbox.pending(tx, 1)]))
+    now = NOW - 1
+    await upkeep._sweep()
+    assert await database.write(lambda tx: outbox.replay(tx, 0)) == 0

@@ -350,7 +350,7 @@ def _paced(claim: Claim, now: int) -> tuple[int, int]:
     """Beginning and count of the rate's window with one more device. Raises Throttled."""
     if claim.rate is None:
         return claim.window_started, claim.window_used
-    if now >= claim.window_started + claim.rate.interval:
+    if not 0 <= now - claim.window_started < claim.rate.interval:  # over, or the clock was set back
         return now, 1
     if claim.window_used >= claim.rate.count:
         reason = f"Claim {claim.fingerprint} is at its rate of {claim.rate.count} in {claim.rate.interval} ms."

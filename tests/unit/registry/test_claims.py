@@ -129,6 +129,16 @@ def test_the_rate(tx: Tx, later: Callable[..., Act], claim: Callable[..., Claim]
     assert claims.spend(tx, later(MINUTE + 12), fingerprint, "t").window_used == 2
 
 
+def test_a_clock_that_is_set_back_begins_the_rate_anew(
+    tx: Tx, later: Callable[..., Act], claim: Callable[..., Claim]
+) -> None:
+    fingerprint = claim(rate=Rate(1, MINUTE)).fingerprint
+    claims.spend(tx, later(2 * MINUTE), fingerprint, "t")
+    assert claims.spend(tx, later(MINUTE), fingerprint, "t").window_used == 1
+    with pytest.raises(Throttled):
+        claims.spend(tx, later(MINUTE + 1), fingerprint, "t")
+
+
 def test_a_claim_that_is_spent_does_not_learn_its_rate(tx: Tx, act: Act, claim: Callable[..., Claim]) -> None:
     fingerprint = claim(maximum=1, rate=Rate(1, MINUTE)).fingerprint
     claims.spend(tx, act, fingerprint, "t")
