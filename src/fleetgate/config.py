@@ -21,7 +21,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, NewType, Union, get_args, get_origin, get_type_hints
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from fleetgate import names
 from fleetgate.errors import ConfigInvalid, InvalidRequest
@@ -302,10 +302,11 @@ def _contradictions(config: Config) -> Iterator[str]:
 
 def _database(database: DatabaseConfig) -> Iterator[str]:
     parts = urlsplit(database.url)
-    if parts.password is not None:
+    settings = parse_qs(parts.query)  # libpq takes every setting there as well, such as the folder of a Unix socket
+    if parts.password is not None or "password" in settings:
         yield "database.url: a password has no place here; put it into a file and name that as password_file"
     elif parts.scheme in {"postgresql", "postgres"}:
-        if not parts.path.strip("/"):
+        if not parts.path.strip("/") and "dbname" not in settings:
             yield "database.url: the address names no database; write postgresql://USER@HOST:PORT/NAME"
     elif database.url != "sqlite" and not re.fullmatch(r"sqlite:///.+", database.url):
         yield f'database.url: expected "sqlite", "sqlite:///PATH" or "postgresql://...", not {database.url!r}'

@@ -80,6 +80,11 @@ def test_values_of_every_kind(tmp_path: Path) -> None:
     }
 
 
+def test_a_database_may_be_named_as_libpq_has_it(tmp_path: Path) -> None:
+    url = "postgresql:///?host=/run/postgresql&dbname=fleetgate"
+    assert load(written(tmp_path, f'[database]\nurl = "{url}"')).database.url == url
+
+
 def test_overrides_win_over_the_file(tmp_path: Path) -> None:
     path = written(tmp_path, "[gateway]\nmqtt_port = 1\nhttps_port = 2\n")
     loaded = load(path, {"gateway.mqtt_port": 3, "log.level": "debug"})
@@ -146,6 +151,10 @@ def test_the_message_lists_the_problems(tmp_path: Path) -> None:
         ),
         (
             '[database]\nurl = "postgresql://u:secret@h/d"',
+            "database.url: a password has no place here; put it into a file and name that as password_file",
+        ),
+        (
+            '[database]\nurl = "postgresql://u@h/d?password=secret"',
             "database.url: a password has no place here; put it into a file and name that as password_file",
         ),
         (
