@@ -13,7 +13,6 @@ import pytest
 from tests.dev_server import DevServer
 from tests.journeys.paho_device import NOT_AUTHORIZED, Closed, Device, signing_request
 from tests.server import (
-    PATIENCE,
     ROLE,
     Batch,
     Identity,
@@ -40,7 +39,7 @@ def run(dev: DevServer, tmp_path: Path) -> Callable[..., subprocess.CompletedPro
             env=dev.environment,
             capture_output=True,
             text=True,
-            timeout=PATIENCE,
+            timeout=60,
             check=False,
         )
 
@@ -59,6 +58,7 @@ def aws(run: Callable[..., subprocess.CompletedProcess[str]]) -> Callable[..., A
     return aws
 
 
+@pytest.mark.timeout(240)  # a whole Python starts for each command
 def test_the_tutorial_on_the_command_line(
     dev: DevServer,
     name: str,
