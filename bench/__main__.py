@@ -15,14 +15,15 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 from bench import operators, report
 from bench.devices import Connects, Endpoint, Provisions
-from bench.floor import Floor
-from bench.load import Crowd, Scenario
+from bench.floor import SECONDS, Company, Floor
+from bench.load import PROCESSES, Crowd, Scenario
 from bench.report import Measure
 from bench.server import DEV, Target, process_cpu, serving
 from rich.console import Console
@@ -49,17 +50,17 @@ class Kind:
 
 def _provisioning(floor: Floor) -> float:
     """Two handshakes, the claim's and the new certificate's, and one certificate."""
-    return 2 * floor.handshake(60) + floor.certificate(60)
+    return 2 * floor.handshake() + floor.certificate()
 
 
 KINDS: Final = (
     Kind("provision", lambda endpoint, api: Provisions(endpoint), _provisioning, 240),
-    Kind("connect", lambda endpoint, api: Connects(endpoint), lambda floor: floor.handshake(120), 600),
-    Kind("bare connect", lambda endpoint, api: Connects(endpoint), lambda floor: floor.handshake(120), 600, bare=True),
+    Kind("connect", lambda endpoint, api: Connects(endpoint), lambda floor: floor.handshake(), 600),
+    Kind("bare connect", lambda endpoint, api: Connects(endpoint), lambda floor: floor.handshake(), 600, bare=True),
     Kind(
         "CreateCertificateFromCsr",
         lambda endpoint, api: operators.CreateCertificateFromCsr(api),
-        lambda floor: floor.certificate(120),
+        lambda floor: floor.certificate(),
         400,
     ),
     Kind("CreateThing", lambda endpoint, api: operators.CreateThing(api), None, 400),
@@ -82,11 +83,12 @@ class Bench:
             ready["mqtt_port"], claim["certificate_file"], claim["private_key_file"], claim["template_name"]
         )
         api = operators.Api(ready["api_url"], ready["access_key_id"], ready["secret_access_key"], ready["region"])
-        floor = Floor.of(ready, endpoint)
+        floor, company = Floor.of(ready, endpoint), Company(ready, endpoint, 2 * SECONDS)
         measures = [Measure(kind.name, database) for kind in self.kinds]
         crowd = Crowd()
         try:
             with _yardstick(ready) as (port, pid):
+                least = partial(_least, crowd, floor=floor, company=company)
                 bare = replace(endpoint, port=port)
                 for number in range(-1, self.rounds):  # the first one only warms up
                     if number > 0 and time.monotonic() > self.until:
@@ -96,7 +98,7 @@ class Bench:
                         self.console.print(f"  {database}: round {number + 1} of {self.rounds}: {kind.name}", end="\r")
                         scenario = kind.make(bare if kind.bare else endpoint, api)
                         cpu = (lambda: process_cpu(pid)) if kind.bare else target.cpu
-                        _round(crowd, kind, scenario, (cpu, target.database_cpu), floor, number, measure)
+                        _round(crowd, kind, scenario, (cpu, target.database_cpu), least, number, measure)
         finally:
             crowd.close()
         return measures
@@ -107,18 +109,30 @@ def _round(
     kind: Kind,
     scenario: Scenario,
     cpu: tuple[Callable[[], float], Callable[[], float]],
-    floor: Floor,
+    floor: Callable[[Kind], float | None],
     number: int,
     measure: Measure,
 ) -> None:
-    least = kind.floor(floor) if kind.floor is not None else None
+    least = floor(kind) if number >= 0 else None
     crowd.prepare(scenario, kind.count if number >= 0 else kind.count // 4, kind.in_flight, f"bench-{number + 1}")
     before = [each() for each in cpu]
-    tally = crowd.go()
-    time.sleep(0.1)  # what the last answers still cost belongs to them
+    crowd.start()
+    tally = crowd.finish()
+    time.sleep(0.2)  # what the last answers still cost belongs to them
     spent = [each() - earlier for each, earlier in zip(cpu, before, strict=True)]
     if number >= 0:
         measure.add(tally, spent[0], spent[1], least)
+
+
+def _least(crowd: Crowd, kind: Kind, floor: Floor, company: Company) -> float | None:
+    """The floor of one operation, on a machine that is as busy as under load."""
+    if kind.floor is None:
+        return None
+    crowd.prepare(company, PROCESSES, PROCESSES, "")
+    crowd.start()
+    least = kind.floor(floor)
+    crowd.finish()
+    return least
 
 
 @contextmanager

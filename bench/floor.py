@@ -1,11 +1,17 @@
-"""The physical floor: what the cryptography alone costs the server, through the same libraries, with the same keys."""
+"""The physical floor: what the cryptography alone costs the server, through the same libraries, with the same keys.
+
+It is measured while other processes keep the machine as busy as the load does (`Company`): cores that share caches,
+clock and execution units are slower together, and the server is never alone.
+"""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from statistics import fmean
+from typing import Any, Final
 
 from bench.devices import Endpoint, signing_request
 from cryptography import x509
@@ -15,7 +21,9 @@ from OpenSSL import SSL
 
 from fleetgate.wire.tls import server_context
 
-_CHUNK = 65536
+SECONDS: Final = 0.3
+"""For which each part is measured."""
+_CHUNK: Final = 65536
 
 
 @dataclass(slots=True)
@@ -35,14 +43,11 @@ class Floor:
         csr = signing_request(ec.generate_private_key(ec.SECP256R1())).encode()
         return cls(server, endpoint.context(), csr, ec.generate_private_key(ec.SECP256R1()))
 
-    def handshake(self, times: int) -> float:
+    def handshake(self) -> float:
         """The server's side of a mutual TLS handshake in memory, from a new connection object to its end."""
-        total = 0.0
-        for _ in range(times):
-            total += self._handshake()
-        return total / times
+        return fmean(_repeated(self.handshake_once))
 
-    def _handshake(self) -> float:
+    def handshake_once(self) -> float:
         client = SSL.Connection(self.client, None)
         client.set_tlsext_host_name(b"localhost")
         client.set_connect_state()
@@ -65,14 +70,44 @@ class Floor:
         del server
         return spent + time.thread_time() - began
 
-    def certificate(self, times: int) -> float:
+    def certificate(self) -> float:
         """Checking a signing request's own signature, and one signature of the CA's key."""
+        return fmean(_repeated(self._certificate))
+
+    def _certificate(self) -> float:
         began = time.thread_time()
-        for _ in range(times):
-            request = x509.load_pem_x509_csr(self.csr)
-            assert request.is_signature_valid
-            self.signer.sign(request.tbs_certrequest_bytes, ec.ECDSA(hashes.SHA256()))
-        return (time.thread_time() - began) / times
+        request = x509.load_pem_x509_csr(self.csr)
+        assert request.is_signature_valid
+        self.signer.sign(request.tbs_certrequest_bytes, ec.ECDSA(hashes.SHA256()))
+        return time.thread_time() - began
+
+
+def _repeated(measured: Callable[[], float]) -> Iterator[float]:
+    until = time.perf_counter() + SECONDS
+    while time.perf_counter() < until:
+        yield measured()
+
+
+@dataclass(slots=True)
+class Company:
+    """Keeps a loading process busy with handshakes of its own for as long as a floor is measured."""
+
+    ready: dict[str, Any]
+    endpoint: Endpoint
+    seconds: float
+    _floor: Any = None
+
+    def prepare(self, count: int, prefix: str) -> None:
+        self._floor = Floor.of(self.ready, self.endpoint)
+
+    async def perform(self, number: int) -> float:
+        until = time.perf_counter() + self.seconds
+        while time.perf_counter() < until:
+            self._floor.handshake_once()
+        return self.seconds
+
+    async def close(self) -> None:
+        return
 
 
 def _shake(connection: SSL.Connection) -> bool:

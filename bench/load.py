@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,8 @@ from typing import Any, Final, Protocol, Self
 
 import uvloop
 
-PROCESSES: Final = 2
+PROCESSES: Final = max(1, len(os.sched_getaffinity(0)) - 1)
+"""One core is the server's."""
 _PATIENCE: Final = 120.0
 
 
@@ -67,10 +69,13 @@ class Crowd:
             end.send((scenario, share, max(1, in_flight // PROCESSES), f"{prefix}-{number}"))
         self._answers()
 
-    def go(self) -> Tally:
+    def start(self) -> None:
         """Send everything that was prepared."""
         for end in self._ends:
             end.send(None)
+
+    def finish(self) -> Tally:
+        """Wait until all of it is answered."""
         return Tally.of(self._answers())
 
     def _answers(self) -> list[Any]:
