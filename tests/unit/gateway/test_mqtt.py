@@ -474,11 +474,16 @@ async def test_a_certificate_put_out_of_force_loses_its_connection(hall: Hall, s
     assert list(hall.courier.guests()) == []
 
 
+async def speaks_for(caller: Caller) -> str | None:
+    await caller.idle()
+    return caller.door.thing
+
+
 async def test_rights_that_come_with_a_thing(hall: Hall) -> None:
     certificate = await hall.certificate(CONNECT, allow("iot:Publish", "topic/${iot:Connection.Thing.ThingName}"))
     caller = hall.call(certificate)
     await caller.connect("t")
-    assert caller.door.thing is None
+    assert await speaks_for(caller) is None
     fingerprint = certificates.fingerprint(certificate)
 
     def attach(tx: Any, act: Any) -> None:
@@ -486,13 +491,11 @@ async def test_rights_that_come_with_a_thing(hall: Hall) -> None:
         attachments.attach_principal(tx, act, "t", fingerprint)
 
     await hall.change(attach)
-    await caller.idle()
-    assert caller.door.thing == "t"
+    assert await speaks_for(caller) == "t"
     caller.send(Publish("t", qos=QoS.AT_LEAST_ONCE, packet_id=1))
     assert await caller.receive() == PubAck(1)
     await hall.change(lambda tx, act: attachments.detach_principal(tx, act, "t", fingerprint))
-    await caller.idle()
-    assert caller.door.thing is None
+    assert await speaks_for(caller) is None
 
 
 async def test_who_cannot_be_judged_is_shown_out(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
