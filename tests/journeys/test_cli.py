@@ -122,6 +122,8 @@ def running(folder: Path, *arguments: str, command: str = "dev") -> Iterator[Dev
 def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
     with running(tmp_path_factory.mktemp("dev"), "--free-ports", "--quiet") as server:
         yield server
+        assert server.stop() == 0
+        assert "Traceback" not in server.output
 
 
 def test_the_ready_file_has_everything_and_everything_answers(dev: Dev) -> None:
@@ -149,6 +151,12 @@ def test_devices_are_simulated_and_seen_by_the_aws_client(dev: Dev) -> None:
     assert found == [f"arn:aws:iot:us-east-1:123456789012:cert/{certificate}"]
     listed = json.loads(dev.command("thing", "list", "--data-dir", dev.ready["data_dir"], "--json"))
     assert {"SEEN-000001", "SEEN-000002", "SEEN-000003"} <= {thing["name"] for thing in listed}
+
+
+def test_people_see_each_device_and_a_summary(dev: Dev) -> None:
+    shown = dev.command("simulate", "--ready-file", str(dev.ready_file), "--devices", "2", "--prefix", "TABLE-")
+    assert re.search(r"^TABLE-000002\s+[0-9a-f]{12}(\s+\d+){5}$", shown, re.MULTILINE)
+    assert re.search(r"^total(\s+\d+){3}$", shown, re.MULTILINE)
 
 
 def test_a_claim_that_nobody_registered_works_at_once(dev: Dev, tmp_path: Path) -> None:
