@@ -171,7 +171,7 @@ def _still_good(chain_file: Path, names: Sequence[str], now: int) -> bool:
 
 
 def _write(path: Path, text: str, mode: int) -> None:
-    """*path* with all of *text* or as it was before."""
+    """*path* with all of *text*, on the disk, or as it was before."""
     draft = path.with_name(f".{path.name}.new")
     draft.unlink(missing_ok=True)
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as file:
@@ -179,3 +179,8 @@ def _write(path: Path, text: str, mode: int) -> None:
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
