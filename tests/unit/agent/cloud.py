@@ -184,6 +184,10 @@ class Cloud:
             raise
         return client
 
+    def is_silent(self) -> bool:
+        """Whether somebody will wait in vain."""
+        return any(SILENT in queue for queue in self.trouble.values())
+
     def next_trouble(self, operation: str) -> Any:
         return self.trouble[operation].popleft() if self.trouble[operation] else None
 

@@ -32,13 +32,15 @@ from fleetgate.wire.mqtt.packets import (
 from fleetgate.wire.mqtt.properties import Properties
 
 SOON = 0.02
-"""Seconds: long for two ends in one process, short for a test that waits in vain."""
+"""Seconds for what is waited for in vain."""
+PATIENCE = 10.0
+"""For what comes."""
 
 
 async def connected(version: int = V5, keep_alive: int = 0) -> tuple[Client, Peer]:
     client = Client()
     peer = Peer(client)
-    await client.open(Connect("c", version, keep_alive=keep_alive), SOON)
+    await client.open(Connect("c", version, keep_alive=keep_alive), PATIENCE)
     return client, peer
 
 
@@ -56,7 +58,7 @@ async def test_connect_is_declined() -> None:
     with pytest.raises(
         Declined, match=r"refused the connection with not authorized \(0x87\): no statement\."
     ) as caught:
-        await client.open(Connect("c"), SOON)
+        await client.open(Connect("c"), PATIENCE)
     assert not caught.value.retryable
 
 
@@ -65,7 +67,7 @@ async def test_connect_is_declined_in_3_1_1() -> None:
     peer = Peer(client)
     peer.answers[Connect] = ConnAck(Reason.SERVER_UNAVAILABLE)
     with pytest.raises(Declined, match=r"server unavailable \(0x88\)\.") as caught:
-        await client.open(Connect("c", V4), SOON)
+        await client.open(Connect("c", V4), PATIENCE)
     assert caught.value.retryable
 
 
@@ -97,7 +99,7 @@ async def test_a_connection_lost_before_it_could_ask() -> None:
     peer.pipe.lose(ConnectionResetError("reset"))
     await asyncio.sleep(0)
     with pytest.raises(ConnectionLost, match="while waiting for CONNACK: reset"):
-        await client.open(Connect("c"), SOON)
+        await client.open(Connect("c"), PATIENCE)
 
 
 async def test_a_server_that_refuses_the_certificate_after_the_handshake() -> None:
@@ -108,7 +110,7 @@ async def test_a_server_that_refuses_the_certificate_after_the_handshake() -> No
     peer.pipe.lose(refusal)
     await asyncio.sleep(0)
     with pytest.raises(TlsFailed, match="TLS with the server failed: tlsv13 alert certificate required"):
-        await client.open(Connect("c"), SOON)
+        await client.open(Connect("c"), PATIENCE)
 
 
 @pytest.mark.parametrize("version", [V4, V5])
@@ -250,7 +252,7 @@ async def test_an_expected_message_goes_to_whoever_expects_it() -> None:
         peer.send(Publish("c", b"1"))
         peer.send(Publish("a/rejected", b"2"))
         peer.send(Publish("a/rejected", b"3"))
-        assert (await answer.within(SOON)).payload == b"2"
+        assert (await answer.within(PATIENCE)).payload == b"2"
         with pytest.raises(TimedOut, match=r"while waiting for b\."):
             await other.within(SOON)
     assert [(await anext(client.messages())).payload for _ in range(2)] == [b"1", b"3"]
@@ -261,9 +263,9 @@ async def test_nothing_is_expected_of_a_connection_that_is_lost() -> None:
     with client.expecting("a") as answer:
         peer.pipe.lose()
         with pytest.raises(ConnectionLost, match="while waiting for a"):
-            await answer.within(SOON)
+            await answer.within(PATIENCE)
     with client.expecting("a") as answer, pytest.raises(ConnectionLost):
-        await answer.within(SOON)
+        await answer.within(PATIENCE)
 
 
 @pytest.mark.parametrize("waits", ["publish", "expect"])

@@ -21,7 +21,8 @@ from fleetgate.pki.keys import KeyKind
 from fleetgate.wire.mqtt.errors import Reason
 from fleetgate.wire.mqtt.packets import V4, V5, ConnAck
 
-SOON = 0.02
+SOON = 0.25
+"""Seconds: short for a test that waits in vain, long for two ends in one process on a busy machine."""
 CREATE = "$aws/certificates/create-from-csr/json"
 PROVISION = "$aws/provisioning-templates/T/provision/json"
 
@@ -34,7 +35,7 @@ class Devices:
 
     def options(self, **more: Any) -> Options:
         settings: dict[str, Any] = {"parameters": {"SerialNumber": "SN-1"}, "backoff": Backoff(attempts=4)}
-        settings |= {"connect_timeout": SOON, "answer_timeout": SOON}
+        settings |= {"connect_timeout": SOON, "answer_timeout": SOON} if self.cloud.is_silent() else {}
         return Options(self.endpoint, "T", **settings | more)
 
     async def provision(self, store: Store, **more: Any) -> Result:
