@@ -62,7 +62,7 @@ class Session:
             "FLEETGATE_CONFIG": str(self.aside / "free-ports.toml"),
             "AWS_EC2_METADATA_DISABLED": "true",
             "AWS_PAGER": "",
-            "COLUMNS": "200",
+            "COLUMNS": "300",
         }
 
     def script(self, lines: str) -> list[str]:
