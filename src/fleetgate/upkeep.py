@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 MOST_WAITING = 10_000
 MOST_AT_ONCE = 500
 _SECONDS = 0.5
-_SWEEP_MILLISECONDS = 60_000
+_SWEEP_MILLISECONDS = 5_000  # each takes a thousand expired tokens at most: 200 a second
 EVENTS_KEPT = 7 * 86_400_000
 """How long events stay that were handed out, so that they can be handed out again. Milliseconds."""
 
