@@ -32,17 +32,25 @@ class TestAuthority:
     @property
     def pem(self) -> str:
         """Its own certificate, a new one each time."""
-        return self._pem(self.name, self.key.public_key(), is_ca=True)
+        return self._pem(_name(self.name), self.key.public_key(), is_ca=True)
 
     def leaf(self, common_name: str = "device", *, ended: bool = False) -> str:
         """A certificate for a new key."""
-        return self._pem(common_name, new_key().public_key(), is_ca=False, ended=ended)
+        return self._pem(_name(common_name), new_key().public_key(), is_ca=False, ended=ended)
 
-    def _pem(self, common_name: str, key: ec.EllipticCurvePublicKey, *, is_ca: bool, ended: bool = False) -> str:
+    def device(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey | None = None) -> str:
+        """A certificate for *key*, or for a new one."""
+        return self._pem(subject, (key or new_key()).public_key(), is_ca=False)
+
+    def vouch(self, other: TestAuthority) -> str:
+        """A certificate that makes *other* an intermediate CA below this one."""
+        return self._pem(_name(other.name), other.key.public_key(), is_ca=True)
+
+    def _pem(self, subject: x509.Name, key: ec.EllipticCurvePublicKey, *, is_ca: bool, ended: bool = False) -> str:
         now = dt.datetime.now(dt.UTC)
         builder = (
             x509.CertificateBuilder()
-            .subject_name(_name(common_name))
+            .subject_name(subject)
             .issuer_name(_name(self.name))
             .public_key(key)
             .serial_number(x509.random_serial_number())

@@ -28,6 +28,7 @@ from fleetgate.installation import Installation, open_installation
 from fleetgate.pki.keys import KeyKind
 from fleetgate.pki.pool import KeyPool
 from fleetgate.provisioning.bound_hooks import BoundHooks
+from fleetgate.provisioning.just_in_time import JustInTime
 from fleetgate.runtime import Runtime
 from fleetgate.upkeep import Upkeep
 from fleetgate.wire.mqtt.rules import AWS, STANDARD
@@ -178,8 +179,10 @@ async def serve(config: Config, reset: Reset | None = None, clock: Callable[[], 
 async def _open_doors(config: Config, opened: Works, courier: Courier, listener: Listener, doors: HttpDoors) -> Server:
     gateway = config.gateway
 
+    newcomers = JustInTime(opened.runtime)
+
     def mqtt_door(doorway: Doorway) -> asyncio.Protocol:
-        return mqtt.Door(opened.runtime, courier, doorway)
+        return mqtt.Door(opened.runtime, courier, newcomers, doorway)
 
     def by_protocol(doorway: Doorway) -> asyncio.Protocol:
         return mqtt_door(doorway) if doorway.tls.alpn in MQTT_PROTOCOLS else doors.door(doorway)

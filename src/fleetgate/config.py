@@ -80,6 +80,8 @@ class GatewayConfig:
     """`aws` for the limits and reserved topics of AWS IoT Core, `standard` for those of the MQTT standard alone."""
     maximum_connections: int = _number(10_000, 1, 10_000_000)
     """Devices connected at the same time; one more is turned away before its TLS handshake."""
+    just_in_time_rate: int = _number(100, 1, 1_000_000)
+    """Certificates of one registered CA that may be presented for just-in-time registration in a second."""
 
 
 @dataclass(frozen=True, slots=True)

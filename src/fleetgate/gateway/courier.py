@@ -5,14 +5,17 @@ It hears of every change that somebody's rights may hang on and has the connecti
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from fleetgate.names import Realm, certificate_of
+from fleetgate.provisioning.just_in_time import registered_event
 from fleetgate.registry import events, outbox
 from fleetgate.registry.certificates import Status
 from fleetgate.wire.mqtt.errors import Reason
+from fleetgate.wire.mqtt.packets import Publish, QoS
 from fleetgate.wire.mqtt.rules import Rules
 from fleetgate.wire.mqtt.switchboard import Sink, Switchboard
 
@@ -100,6 +103,8 @@ class Courier:
                         self._retire(entry.realm, fingerprint, f"the certificate is {status} now")
                 case events.CertificateDeleted(fingerprint):
                     self._retire(entry.realm, fingerprint, "the certificate was deleted")
+                case events.CertificatePresented() as presented:
+                    self._announce(entry.realm, *registered_event(entry, presented))
                 case event:
                     concerned.update(self._concerned(entry.realm, event))
         for guest in concerned:
@@ -107,6 +112,11 @@ class Courier:
 
     def _retire(self, realm: Realm, fingerprint: str, message: str) -> None:
         self.disconnect(realm, fingerprint, Reason.NOT_AUTHORIZED, message)
+
+    def _announce(self, realm: Realm, topic: str, content: dict[str, Any]) -> None:
+        """A message of the server's own, to whoever may have it and subscribed."""
+        message = Publish(topic, json.dumps(content).encode(), QoS.AT_LEAST_ONCE)
+        self.switchboard(realm).publish(message, self.now())
 
     def _concerned(self, realm: Realm, event: events.Event) -> Iterable[Guest]:
         match event:

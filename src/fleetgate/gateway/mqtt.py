@@ -25,6 +25,7 @@ from fleetgate.pki import certificate
 from fleetgate.policy.evaluate import Rights
 from fleetgate.policy.variables import Context
 from fleetgate.provisioning.claim import Asker
+from fleetgate.provisioning.just_in_time import JustInTime
 from fleetgate.registry import certificates
 from fleetgate.runtime import Refusal, Runtime
 from fleetgate.wire.mqtt.connection import Connection, Role
@@ -57,11 +58,12 @@ _NOBODY = Realm("000000000000", "us-east-1")
 class Door(asyncio.Protocol):
     """One connection. Until its CONNECT is accepted it is nobody's."""
 
-    def __init__(self, runtime: Runtime, courier: Courier, visitor: Visitor) -> None:
+    def __init__(self, runtime: Runtime, courier: Courier, newcomers: JustInTime, visitor: Visitor) -> None:
         self.realm = _NOBODY
         self.fingerprint = ""
         self.client_id = ""
         self._runtime, self._courier, self._visitor = runtime, courier, visitor
+        self._newcomers = newcomers
         self._connection = Connection(Role.SERVER, courier.rules, courier.now())
         self._principal: Principal | None = None
         self._grounds: Grounds | None = None
@@ -172,8 +174,10 @@ class Door(asyncio.Protocol):
         try:
             principal, grounds = await runtime.database.glance(look)
         except Refused as error:
-            runtime.refused(Refusal(act, "Connect", f"client/{client_id}", error.reason))
-            log.info("refused", action="Connect", reason=error.reason, client_id=client_id, address=address)
+            # A certificate of a registered CA is taken in for the next connection; this one ends all the same.
+            if not await self._newcomers.meet(self._visitor.certificate, self._visitor.server_name):
+                runtime.refused(Refusal(act, "Connect", f"client/{client_id}", error.reason))
+                log.info("refused", action="Connect", reason=error.reason, client_id=client_id, address=address)
             self._vanish()
             return
         self._principal, self._grounds, self._rights = principal, grounds, grounds.rights()

@@ -153,10 +153,11 @@ def issuers(tx: Tx, realm: Realm, subject: str) -> list[Authority]:
     return sorted(map(_authority, rows), key=lambda each: (each.created_at, each.fingerprint))
 
 
-def issuers_everywhere(tx: Tx, subject: str) -> list[Authority]:
-    """The same in all realms, of DEFAULT mode: for a connection that names no server."""
-    rows = tx.rows("SELECT * FROM authorities WHERE subject = :subject AND mode = 'DEFAULT'", subject=subject)
-    return sorted(map(_authority, rows), key=lambda each: (each.realm, each.created_at, each.fingerprint))
+def issuers_everywhere(tx: Tx, subject: str, *, sni_only: bool = False) -> list[Authority]:
+    """The same in all realms, of DEFAULT mode: for a connection that names no server. *sni_only*: of either mode."""
+    rows = tx.rows("SELECT * FROM authorities WHERE subject = :subject", subject=subject)
+    found = [each for each in map(_authority, rows) if sni_only or each.mode == Mode.DEFAULT]
+    return sorted(found, key=lambda each: (each.realm, each.created_at, each.fingerprint))
 
 
 def update(

@@ -73,6 +73,17 @@ class CertificateDeleted:
 
 
 @dataclass(frozen=True, slots=True)
+class CertificatePresented:
+    """A certificate that a registered CA signed was presented at the door, and waits for somebody to activate it."""
+
+    kind: ClassVar[str] = "CertificatePresented"
+    fingerprint: str
+    ca_fingerprint: str
+    registered_at: int
+    """When it was first presented, milliseconds UTC."""
+
+
+@dataclass(frozen=True, slots=True)
 class AuthorityChanged:
     """A registered CA certificate: *status* is None when it was deleted."""
 
@@ -138,6 +149,7 @@ Event = (
     | GroupMembershipChanged
     | CertificateStatusChanged
     | CertificateDeleted
+    | CertificatePresented
     | AuthorityChanged
     | PolicyChanged
     | AttachmentChanged
@@ -156,6 +168,7 @@ KINDS: Final[Mapping[str, type[Event]]] = {
         GroupMembershipChanged,
         CertificateStatusChanged,
         CertificateDeleted,
+        CertificatePresented,
         AuthorityChanged,
         PolicyChanged,
         AttachmentChanged,

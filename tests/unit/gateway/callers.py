@@ -10,6 +10,7 @@ from typing import Any
 
 from cryptography import x509
 from tests.fleet import House
+from tests.pki import TestAuthority
 from tests.server import REALM
 
 from fleetgate import authority
@@ -18,8 +19,10 @@ from fleetgate.gateway.courier import Courier
 from fleetgate.gateway.mqtt import Door
 from fleetgate.pki import certificate as certificates
 from fleetgate.pki import keys
+from fleetgate.pki.identity import Identity
 from fleetgate.pki.keys import KeyKind
-from fleetgate.registry import attachments, outbox, policies
+from fleetgate.provisioning.just_in_time import JustInTime
+from fleetgate.registry import attachments, authorities, outbox, policies
 from fleetgate.registry import certificates as registry
 from fleetgate.registry.certificates import Status
 from fleetgate.runtime import Runtime
@@ -160,8 +163,29 @@ class Hall:
         await self.runtime.write(make)
         return certificates.load(issued.pem)
 
+    async def authority(self, maker: TestAuthority) -> str:
+        """Register *maker* as a CA that registers its devices just in time; its fingerprint."""
+        identity = Identity.read(maker.pem)
+        act = self.runtime.act(REALM, "system")
+        await self.runtime.write(
+            lambda tx: authorities.create(
+                tx,
+                act,
+                identity.fingerprint,
+                identity.pem,
+                subject=identity.subject,
+                public_key_fingerprint=identity.public_key_fingerprint,
+                not_before=identity.not_before,
+                not_after=identity.not_after,
+                status=authorities.Status.ACTIVE,
+                auto_registration=True,
+            )
+        )
+        return identity.fingerprint
+
     def call(self, certificate: x509.Certificate | None, runtime: Runtime | None = None) -> Caller:
-        caller = Caller(Door(runtime or self.runtime, self.courier, Visitor(certificate)))
+        newcomers = JustInTime(runtime or self.runtime)
+        caller = Caller(Door(runtime or self.runtime, self.courier, newcomers, Visitor(certificate)))
         self.callers.append(caller)
         return caller
 

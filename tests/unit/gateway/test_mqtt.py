@@ -9,13 +9,17 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from tests.pki import TestAuthority
+from tests.server import REALM
 from tests.unit.gateway.callers import ALL, Caller, Hall, allow, document
 
+from fleetgate.database.port import Tx
 from fleetgate.errors import Unavailable
 from fleetgate.gateway import reserved
 from fleetgate.gateway.reserved import Answer
 from fleetgate.pki import certificate as certificates
 from fleetgate.registry import attachments, policies, things
+from fleetgate.registry import certificates as registry
 from fleetgate.registry.certificates import Status
 from fleetgate.wire.mqtt.errors import Reason
 from fleetgate.wire.mqtt.packets import (
@@ -63,6 +67,50 @@ async def test_a_certificate_that_is_not_in_force_is_shown_out(hall: Hall, statu
     [(action, reason)] = hall.refused()
     assert action == "Connect"
     assert f"is {status}, not ACTIVE" in reason
+
+
+@VERSIONS
+async def test_a_newcomer_is_taken_in_for_the_next_time(hall: Hall, version: int) -> None:
+    maker = TestAuthority("Works CA")
+    await hall.authority(maker)
+    leaf = certificates.load(maker.leaf())
+    for _ in range(2):
+        caller = hall.call(leaf)
+        caller.send(Connect("c", version))
+        assert await caller.closed() == []
+    assert hall.refused() == []
+    act, fingerprint = hall.runtime.act(REALM, "system"), certificates.fingerprint(leaf)
+
+    def activate(tx: Tx) -> None:
+        policies.create(tx, act, "newcomers", document(ALL))
+        attachments.attach_policy(tx, act, "newcomers", REALM.arn("cert", fingerprint))
+        registry.set_status(tx, act, fingerprint, Status.ACTIVE)
+
+    await hall.runtime.write(activate)
+    assert (await hall.call(leaf).connect(version=version)).reason is Reason.SUCCESS
+
+
+async def test_who_may_hear_of_newcomers(hall: Hall) -> None:
+    maker = TestAuthority("Works CA")
+    topic = f"$aws/events/certificates/registered/{await hall.authority(maker)}"
+    watching = hall.call(await hall.certificate(ALL))
+    deaf = allow(["iot:Connect", "iot:Subscribe"], "*")
+    forbidden = hall.call(await hall.certificate(deaf, name="deaf"))
+    blind = hall.call(await hall.certificate(CONNECT, name="blind"))
+    for number, caller in enumerate((watching, forbidden, blind)):
+        await caller.connect(f"c{number}")
+        caller.send(subscribe("$aws/events/certificates/registered/+"))
+    answers = [await caller.receive() for caller in (watching, forbidden, blind)]
+    assert [each.reasons for each in answers if isinstance(each, SubAck)] == [(1,), (1,), (Reason.NOT_AUTHORIZED,)]
+    newcomer = hall.call(certificates.load(maker.leaf()))
+    newcomer.send(Connect("new"))
+    await newcomer.closed()
+    await hall.tell()
+    told = await watching.receive()
+    assert isinstance(told, Publish)
+    assert (told.topic, told.qos, told.retain) == (topic, QoS.AT_LEAST_ONCE, False)
+    assert json.loads(told.payload)["certificateStatus"] == "PENDING_ACTIVATION"
+    assert await forbidden.idle() == await blind.idle() == []
 
 
 async def test_whoever_says_nothing_is_shown_out(hall: Hall) -> None:

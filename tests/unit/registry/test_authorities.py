@@ -58,6 +58,7 @@ def test_default_mode_is_for_one_account_of_a_region(
     register(tx, later(of=Realm("123456789012", "eu-west-1")))
     assert len(authorities.find_everywhere(tx, "a" * 64)) == 3
     assert len(authorities.issuers_everywhere(tx, "CN=Factory")) == 2
+    assert len(authorities.issuers_everywhere(tx, "CN=Factory", sni_only=True)) == 3
 
 
 def test_ten_of_one_subject(tx: Tx, act: Act) -> None:
