@@ -26,6 +26,7 @@ TABLES: Final = (
     "policies",
     "template_versions",
     "provisioning_templates",
+    "registration_functions",
     "functions",
     "tags",
     "access_keys",

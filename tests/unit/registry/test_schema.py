@@ -24,6 +24,7 @@ from fleetgate.registry import (
     issuances,
     outbox,
     policies,
+    registration_functions,
     tags,
     templates,
     thing_groups,
@@ -39,7 +40,7 @@ INSTALLATION_WIDE = {
     "audit_entries": "one chain of hashes runs through all realms",
     "schema_versions": "the database has one schema",
 }
-SCRIPT = (SCHEMA / "0001_foundation.sql").read_text()
+SCRIPT = "\n".join(file.read_text() for file in sorted(SCHEMA.iterdir(), key=lambda file: file.name))
 
 
 def tables(tx: Tx) -> list[str]:
@@ -218,6 +219,7 @@ HOT: dict[str, Callable[[Tx, Realm, Act], object]] = {
     "issue a token": lambda tx, realm, act: tokens.issue(tx, act, "e", fingerprint=F, claim_fingerprint=F),
     "redeem a token": lambda tx, realm, act: tokens.redeem(tx, act, "d", claim_fingerprint=F),
     "tokens that wait": lambda tx, realm, act: tokens.room_at(tx, act, F, 1000),
+    "functions of a registration": lambda tx, realm, act: registration_functions.of_authority(tx, realm, F),
     "functions": lambda tx, realm, act: functions.page(tx, realm, "a"),
     "access key": lambda tx, realm, act: access_keys.find(tx, "AKIA"),
     "access keys": lambda tx, realm, act: access_keys.page(tx, realm.account, "a"),
