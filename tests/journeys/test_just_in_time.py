@@ -1,0 +1,380 @@
+"""Devices with certificates of their maker's CA: boto3 registers the CA, paho connects until it is let in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+from tests.journeys.paho_device import NOT_AUTHORIZED, Closed, Device
+from tests.pki import TestAuthority, new_key
+from tests.server import REALM, ROLE, Identity, Live, policy_document, production_policy, statement
+
+from fleetgate.names import Realm
+from fleetgate.pki import certificate as x509s
+from fleetgate.registry import access_keys, attachments, audit
+
+if TYPE_CHECKING:
+    from mypy_boto3_iot import IoTClient
+
+Connect = Callable[..., Device]
+
+TEMPLATE: dict[str, Any] = {
+    "Parameters": {
+        "AWS::IoT::Certificate::CommonName": {"Type": "String"},
+        "AWS::IoT::Certificate::Country": {"Type": "String"},
+        "AWS::IoT::Certificate::Id": {"Type": "String"},
+    },
+    "Resources": {
+        "thing": {
+            "Type": "AWS::IoT::Thing",
+            "Properties": {
+                "ThingName": {"Ref": "AWS::IoT::Certificate::CommonName"},
+                "AttributePayload": {"version": "v1", "country": {"Ref": "AWS::IoT::Certificate::Country"}},
+            },
+        },
+        "certificate": {
+            "Type": "AWS::IoT::Certificate",
+            "Properties": {"CertificateId": {"Ref": "AWS::IoT::Certificate::Id"}, "Status": "ACTIVE"},
+        },
+    },
+}
+
+
+def operator(live: Live, account: str = REALM.account) -> IoTClient:
+    """A client of an account's own."""
+    made = access_keys.generate(live.server.runtime.entropy)
+    sealed = live.server.runtime.vault.seal(made.secret)
+    act = live.server.runtime.act(Realm(account, REALM.region), "system")
+    live.run(
+        live.server.runtime.write(lambda tx: access_keys.create(tx, act, made.id, label="test", sealed_secret=sealed))
+    )
+    return boto3.client(
+        "iot",
+        endpoint_url=live.api_url,
+        region_name=REALM.region,
+        aws_access_key_id=made.id,
+        aws_secret_access_key=made.secret,
+    )
+
+
+@pytest.fixture
+def iot(live: Live) -> IoTClient:
+    return operator(live)
+
+
+class Maker:
+    """A maker of devices with a CA of its own."""
+
+    def __init__(self, live: Live, name: str, authority: TestAuthority | None = None) -> None:
+        self.live, self.name = live, name
+        self.authority = authority or TestAuthority(f"{name} CA")
+        self.pem = self.authority.pem
+
+    def register(self, iot: IoTClient, pem: str = "", **more: Any) -> str:
+        """RegisterCACertificate as the guide tells it; the CA's certificateId."""
+        if more.get("certificateMode") != "SNI_ONLY":
+            code = iot.get_registration_code()["registrationCode"]
+            more["verificationCertificate"] = self.authority.leaf(code)
+        given: dict[str, Any] = {"setAsActive": True, "allowAutoRegistration": True} | more
+        return iot.register_ca_certificate(caCertificate=pem or self.pem, **given)["certificateId"]
+
+    def device(self, thing: str, *, country: str = "DE", chain: bool = False) -> Identity:
+        """A device's files, with the CA's certificate behind its own if *chain*."""
+        key = new_key()
+        fields = [(NameOID.COMMON_NAME, thing), *([(NameOID.COUNTRY_NAME, country)] if country else [])]
+        leaf = self.authority.device(x509.Name([x509.NameAttribute(oid, text) for oid, text in fields]), key)
+        secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+        fingerprint = x509s.fingerprint(x509s.load(leaf))
+        return self.live.keep(thing, leaf + self.pem if chain else leaf, secret, fingerprint)
+
+
+@pytest.fixture
+def maker(live: Live, name: str) -> Maker:
+    return Maker(live, name)
+
+
+@pytest.fixture
+def knock(connect: Connect) -> Callable[..., None]:
+    """Connect and be shown out, as a device's first attempts are."""
+
+    def knock(identity: Identity, client_id: str, version: int = 5, **more: Any) -> None:
+        with pytest.raises(Closed):
+            connect(identity, client_id, version, **more)
+
+    return knock
+
+
+Knock = Callable[..., None]
+
+
+def bouncer(live: Live, name: str, connect: Connect) -> Device:
+    """An application that hears of every registration."""
+    topics = "$aws/events/certificates/registered/*"
+    document = policy_document(
+        statement("iot:Connect", "*"),
+        statement("iot:Subscribe", f"topicfilter/{topics}"),
+        statement("iot:Receive", f"topic/{topics}"),
+    )
+    return connect(live.identity(f"{name}-bouncer", document), f"{name}-bouncer")
+
+
+def refusals(live: Live, fingerprint: str, realm: Realm = REALM) -> list[tuple[str, str]]:
+    """Actions and reasons in the audit trail about one certificate."""
+    live.run(live.server.works.upkeep.finish())
+    found = live.read(lambda tx: audit.page(tx, realm, target=realm.arn("cert", fingerprint)).items)
+    return [(each.action, each.reason) for each in found if each.outcome == "refused"]
+
+
+def activate(iot: IoTClient, told: dict[str, Any], topic: str) -> None:
+    """As published JITR handlers do: a policy of its own, attached, and the certificate made active."""
+    certificate = told["certificateId"]
+    policy = f"Policy_{certificate}"
+    document = policy_document(
+        statement("iot:Connect", f"client/{certificate}"),
+        statement(["iot:Publish", "iot:Receive"], f"topic/{topic}/{certificate}/*"),
+        statement("iot:Subscribe", f"topicfilter/{topic}/{certificate}/#"),
+    )
+    iot.create_policy(policyName=policy, policyDocument=document)
+    iot.attach_principal_policy(policyName=policy, principal=REALM.arn("cert", certificate))
+    iot.update_certificate(certificateId=certificate, newStatus="ACTIVE")
+
+
+@pytest.mark.parametrize("chain", [False, True], ids=["leaf only", "with its CA"])
+def test_registration(
+    live: Live, iot: IoTClient, maker: Maker, connect: Connect, knock: Knock, chain: bool, version: int
+) -> None:
+    ca = maker.register(iot)
+    application = bouncer(live, maker.name, connect)
+    assert application.subscribe(f"$aws/events/certificates/registered/{ca}") == [1]
+    device = maker.device(f"{maker.name}-1", chain=chain)
+    knock(device, device.fingerprint, version)
+    topic, payload, _ = application.receive()
+    assert topic == f"$aws/events/certificates/registered/{ca}"
+    told = json.loads(payload)
+    assert told.keys() == {
+        "certificateId",
+        "caCertificateId",
+        "timestamp",
+        "certificateStatus",
+        "awsAccountId",
+        "certificateRegistrationTimestamp",
+    }
+    assert (told["certificateId"], told["caCertificateId"]) == (device.fingerprint, ca)
+    assert (told["certificateStatus"], told["awsAccountId"]) == ("PENDING_ACTIVATION", REALM.account)
+    described = iot.describe_certificate(certificateId=device.fingerprint)["certificateDescription"]
+    assert (described["status"], described["caCertificateId"]) == ("PENDING_ACTIVATION", ca)
+    assert device.certificate_file.read_text().startswith(described["certificatePem"])
+    listed = iot.list_certificates_by_ca(caCertificateId=ca)["certificates"]
+    assert [each.get("certificateId") for each in listed] == [device.fingerprint]
+    activate(iot, told, maker.name)
+    inside = connect(device, device.fingerprint, version)
+    assert inside.publish(f"{maker.name}/{device.fingerprint}/up") == 0
+    if version == 5:
+        assert inside.publish(f"{maker.name}/another/up") == NOT_AUTHORIZED
+
+
+def test_every_presentation_is_told_until_it_is_active(
+    live: Live, iot: IoTClient, maker: Maker, connect: Connect, knock: Knock
+) -> None:
+    maker.register(iot)
+    application = bouncer(live, maker.name, connect)
+    application.subscribe("$aws/events/certificates/registered/+")
+    device = maker.device(f"{maker.name}-1")
+    told = []
+    for _ in range(3):
+        knock(device, device.fingerprint)
+        told.append(json.loads(application.receive().payload))
+    assert {each["certificateId"] for each in told} == {device.fingerprint}
+    assert len({each["certificateRegistrationTimestamp"] for each in told}) == 1
+    assert sorted(each["timestamp"] for each in told) == [each["timestamp"] for each in told]
+    activate(iot, told[-1], maker.name)
+    connect(device, device.fingerprint)
+    iot.update_certificate(certificateId=device.fingerprint, newStatus="INACTIVE")
+    knock(device, device.fingerprint)
+    second = maker.device(f"{maker.name}-2")
+    knock(second, second.fingerprint)  # events keep their order, so this one is the next
+    assert json.loads(application.receive().payload)["certificateId"] == second.fingerprint
+
+
+def with_policy(iot: IoTClient, name: str, *, inline: bool) -> str:
+    """The template's body. *inline* is written as AWS's Atlas has it: a policy as text, with escaped slashes."""
+    body = json.loads(json.dumps(TEMPLATE))
+    if inline:
+        properties = {"PolicyDocument": production_policy(name).replace("/", "\\/")}
+    else:
+        iot.create_policy(policyName=f"{name}-production", policyDocument=production_policy(name))
+        properties = {"PolicyName": f"{name}-production"}
+    body["Resources"]["policy"] = {"Type": "AWS::IoT::Policy", "Properties": properties}
+    return json.dumps(body)
+
+
+def config(iot: IoTClient, name: str, by: str) -> Any:
+    if by == "body":
+        return {"templateBody": with_policy(iot, name, inline=True), "roleArn": ROLE}
+    iot.create_provisioning_template(
+        templateName=name,
+        templateBody=with_policy(iot, name, inline=False),
+        provisioningRoleArn=ROLE,
+        type="JITP",
+        enabled=True,
+    )
+    return {"templateName": name}
+
+
+@pytest.mark.parametrize("by", ["name", "body"])
+def test_provisioning(
+    live: Live, iot: IoTClient, maker: Maker, connect: Connect, knock: Knock, by: str, version: int
+) -> None:
+    ca = maker.register(iot, registrationConfig=config(iot, maker.name, by))
+    thing = f"{maker.name}-1"
+    device = maker.device(thing, chain=True)
+    knock(device, thing, version)  # a client that tries again after its pause finds everything there
+    inside = connect(device, thing, version)
+    assert inside.subscribe(f"{maker.name}/{thing}/orders") == [1]
+    assert inside.publish(f"{maker.name}/{thing}/orders", b"hello") == 0
+    assert inside.receive().payload == b"hello"
+    assert iot.describe_thing(thingName=thing)["attributes"] == {"version": "v1", "country": "DE"}
+    assert iot.list_thing_principals(thingName=thing)["principals"] == [REALM.arn("cert", device.fingerprint)]
+    described = iot.describe_certificate(certificateId=device.fingerprint)["certificateDescription"]
+    assert (described["status"], described["caCertificateId"]) == ("ACTIVE", ca)
+    assert refusals(live, device.fingerprint) == []
+
+
+def test_a_subject_without_a_declared_field(
+    live: Live, iot: IoTClient, maker: Maker, connect: Connect, knock: Knock
+) -> None:
+    ca = maker.register(iot, registrationConfig=config(iot, maker.name, "name"))
+    thing = f"{maker.name}-1"
+    device = maker.device(thing, country="")
+    for _ in range(2):
+        knock(device, thing)
+    [(action, reason), _] = refusals(live, device.fingerprint)
+    assert action == "ProvisionDevice"
+    assert "Cannot resolve reference value: AWS::IoT::Certificate::Country" in reason
+    for ask in (
+        lambda: iot.describe_certificate(certificateId=device.fingerprint),
+        lambda: iot.describe_thing(thingName=thing),
+    ):
+        with pytest.raises(iot.exceptions.ResourceNotFoundException):
+            ask()
+    body = json.loads(iot.describe_provisioning_template(templateName=maker.name)["templateBody"])
+    body["Parameters"]["AWS::IoT::Certificate::Country"]["Default"] = "unknown"
+    iot.create_provisioning_template_version(templateName=maker.name, templateBody=json.dumps(body), setAsDefault=True)
+    knock(device, thing)
+    connect(device, thing)
+    assert iot.describe_thing(thingName=thing)["attributes"]["country"] == "unknown"
+    assert iot.describe_ca_certificate(certificateId=ca)["registrationConfig"] == {"templateName": maker.name}
+
+
+@pytest.mark.parametrize(
+    ("given", "mended", "reason"),
+    [
+        ({"allowAutoRegistration": False}, {"newAutoRegistrationStatus": "ENABLE"}, "has no auto registration"),
+        ({"setAsActive": False}, {"newStatus": "ACTIVE"}, "is INACTIVE, not ACTIVE"),
+    ],
+    ids=["without auto registration", "inactive"],
+)
+def test_a_ca_that_registers_nobody(
+    live: Live,
+    iot: IoTClient,
+    maker: Maker,
+    knock: Knock,
+    given: dict[str, Any],
+    mended: dict[str, Any],
+    reason: str,
+) -> None:
+    ca = maker.register(iot, **given)
+    device = maker.device(f"{maker.name}-1")
+    knock(device, device.fingerprint)
+    [(_, why)] = refusals(live, device.fingerprint)
+    assert reason in why
+    with pytest.raises(iot.exceptions.ResourceNotFoundException):
+        iot.describe_certificate(certificateId=device.fingerprint)
+    iot.update_ca_certificate(certificateId=ca, **mended)
+    knock(device, device.fingerprint)
+    described = iot.describe_certificate(certificateId=device.fingerprint)["certificateDescription"]
+    assert described["status"] == "PENDING_ACTIVATION"
+
+
+def test_a_verification_certificate_with_another_code(iot: IoTClient, maker: Maker) -> None:
+    code = iot.get_registration_code()["registrationCode"]
+    with pytest.raises(iot.exceptions.RegistrationCodeValidationException) as refused:
+        iot.register_ca_certificate(
+            caCertificate=maker.pem, verificationCertificate=maker.authority.leaf("0" * 64), allowAutoRegistration=True
+        )
+    assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
+    another = TestAuthority(maker.authority.name).leaf(code)
+    with pytest.raises(iot.exceptions.CertificateValidationException):
+        iot.register_ca_certificate(caCertificate=maker.pem, verificationCertificate=another)
+
+
+def test_the_direct_issuer_is_the_one_to_register(live: Live, iot: IoTClient, maker: Maker, knock: Knock) -> None:
+    below = Maker(live, f"{maker.name}-below")
+    below.pem = maker.authority.vouch(below.authority)
+    maker.register(iot)
+    device = below.device(f"{maker.name}-1", chain=True)
+    knock(device, device.fingerprint)
+    with pytest.raises(iot.exceptions.ResourceNotFoundException):
+        iot.describe_certificate(certificateId=device.fingerprint)
+    ca = below.register(iot)
+    knock(device, device.fingerprint)
+    described = iot.describe_certificate(certificateId=device.fingerprint)["certificateDescription"]
+    assert described["caCertificateId"] == ca
+
+
+def test_sni_only_needs_a_server_name(live: Live, iot: IoTClient, maker: Maker, knock: Knock) -> None:
+    maker.register(iot, certificateMode="SNI_ONLY")
+    device = maker.device(f"{maker.name}-1")
+    knock(device, device.fingerprint, to=replace(live, host="127.0.0.1"))  # TLS clients send no address as a name
+    [(_, reason)] = refusals(live, device.fingerprint)
+    assert "names no server" in reason
+    knock(device, device.fingerprint)
+    described = iot.describe_certificate(certificateId=device.fingerprint)["certificateDescription"]
+    assert described["certificateMode"] == "SNI_ONLY"
+
+
+def test_two_accounts_with_one_leaf(live: Live, iot: IoTClient, maker: Maker, knock: Knock) -> None:
+    there = Realm("210987654321", REALM.region)
+    other = operator(live, there.account)
+    ca = maker.register(iot, certificateMode="SNI_ONLY")
+    maker.register(other, certificateMode="SNI_ONLY")
+    device = maker.device(f"{maker.name}-1")
+    knock(device, device.fingerprint)
+    for realm in (REALM, there):
+        [(_, reason)] = refusals(live, device.fingerprint, realm)
+        assert "several accounts or regions" in reason
+    iot.update_ca_certificate(certificateId=ca, newAutoRegistrationStatus="DISABLE")
+    knock(device, device.fingerprint)
+    described = other.describe_certificate(certificateId=device.fingerprint)["certificateDescription"]
+    assert (described["status"], described["ownedBy"]) == ("PENDING_ACTIVATION", there.account)
+    with pytest.raises(iot.exceptions.ResourceNotFoundException):
+        iot.describe_certificate(certificateId=device.fingerprint)
+
+
+def test_an_impostor_leaves_no_trace(live: Live, iot: IoTClient, maker: Maker, knock: Knock) -> None:
+    maker.register(iot)
+    impostor = Maker(live, f"{maker.name}-impostor", TestAuthority(maker.authority.name))
+    device = impostor.device(f"{maker.name}-1", chain=True)
+    knock(device, device.fingerprint)
+    assert refusals(live, device.fingerprint) == []
+    with pytest.raises(iot.exceptions.ResourceNotFoundException):
+        iot.describe_certificate(certificateId=device.fingerprint)
+
+
+def test_a_device_that_got_another_certificate(
+    live: Live, iot: IoTClient, maker: Maker, connect: Connect, knock: Knock
+) -> None:
+    maker.register(iot, registrationConfig=config(iot, maker.name, "name"))
+    thing = f"{maker.name}-1"
+    for _ in range(2):
+        device = maker.device(thing)
+        knock(device, thing)
+        connect(device, thing).disconnect()
+    assert len(live.read(lambda tx: attachments.certificates_of(tx, REALM, thing))) == 2
