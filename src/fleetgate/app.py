@@ -29,6 +29,7 @@ from fleetgate.pki.keys import KeyKind
 from fleetgate.pki.pool import KeyPool
 from fleetgate.provisioning.bound_hooks import BoundHooks
 from fleetgate.provisioning.just_in_time import JustInTime
+from fleetgate.provisioning.registration_handlers import RegistrationHandlers
 from fleetgate.runtime import Runtime
 from fleetgate.upkeep import Upkeep
 from fleetgate.wire.mqtt.rules import AWS, STANDARD
@@ -159,8 +160,11 @@ async def serve(config: Config, reset: Reset | None = None, clock: Callable[[], 
         doors = HttpDoors(build_api(runtime, None if reset is None else lambda: reset(opened, courier)))
         listener = Listener(config.gateway.maximum_connections)
         tasks: list[asyncio.Task[None]] = []
+        handlers: RegistrationHandlers | None = None
         try:
             server = await _open_doors(config, opened, courier, listener, doors)
+            handlers = RegistrationHandlers(runtime, server.api_url)
+            opened.dispatcher.add(handlers.consume)
             tasks += [
                 _keep_running("dispatcher", opened.dispatcher.run),
                 _keep_running("upkeep", opened.upkeep.run),
@@ -174,6 +178,8 @@ async def serve(config: Config, reset: Reset | None = None, clock: Callable[[], 
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            if handlers is not None:
+                await handlers.close()
 
 
 async def _open_doors(config: Config, opened: Works, courier: Courier, listener: Listener, doors: HttpDoors) -> Server:

@@ -18,7 +18,8 @@ from tests.server import REALM, ROLE, Identity, Live, policy_document, productio
 
 from fleetgate.names import Realm
 from fleetgate.pki import certificate as x509s
-from fleetgate.registry import access_keys, attachments, audit
+from fleetgate.registry import access_keys, attachments, audit, registration_functions
+from fleetgate.registry.events import CertificateStatusChanged
 
 if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient
@@ -366,6 +367,59 @@ def test_an_impostor_leaves_no_trace(live: Live, iot: IoTClient, maker: Maker, k
     assert refusals(live, device.fingerprint) == []
     with pytest.raises(iot.exceptions.ResourceNotFoundException):
         iot.describe_certificate(certificateId=device.fingerprint)
+
+
+HANDLER = """
+import json
+
+import boto3
+
+iot = boto3.client("iot")
+
+
+def lambda_handler(event, context):
+    certificate, region = event["certificateId"], iot.meta.region_name
+    policy, base = f"Policy_{certificate}", f"arn:aws:iot:{region}:{event['awsAccountId']}"
+    statements = [
+        {"Effect": "Allow", "Action": "iot:Connect", "Resource": f"{base}:client/{certificate}"},
+        {"Effect": "Allow", "Action": "iot:Publish", "Resource": f"{base}:topic/foo/bar/{certificate}/*"},
+    ]
+    try:
+        document = json.dumps({"Version": "2012-10-17", "Statement": statements})
+        iot.create_policy(policyName=policy, policyDocument=document)
+    except iot.exceptions.ResourceAlreadyExistsException:
+        pass  # an event may come twice
+    iot.attach_principal_policy(policyName=policy, principal=f"{base}:cert/{certificate}")
+    iot.update_certificate(certificateId=certificate, newStatus="ACTIVE")
+"""
+
+
+def bind(live: Live, name: str, source: str, ca: str | None = None) -> str:
+    """Have a handler file called for registrations; its access key's id."""
+    live.bind(name, source)
+    runtime = live.server.runtime
+    key = access_keys.generate(runtime.entropy)
+    sealed = runtime.vault.seal(key.secret)
+    live.write(lambda tx, act: registration_functions.bind(tx, act, name, ca, key, sealed))
+    return key.id
+
+
+def test_a_published_handler_runs_here(
+    live: Live, iot: IoTClient, maker: Maker, connect: Connect, knock: Knock
+) -> None:
+    ca = maker.register(iot)
+    key = bind(live, maker.name, HANDLER, ca)
+    device = maker.device(f"{maker.name}-1")
+    knock(device, device.fingerprint)
+    live.happenings.wait_for(
+        lambda event: event == CertificateStatusChanged(device.fingerprint, "ACTIVE", "PENDING_ACTIVATION")
+    )
+    inside = connect(device, device.fingerprint)
+    assert inside.publish(f"foo/bar/{device.fingerprint}/up") == 0
+    assert inside.publish("foo/bar/another/up") == NOT_AUTHORIZED
+    entries = live.read(lambda tx: audit.page(tx, REALM, action="UpdateCertificate", limit=1000).items)
+    [done] = [each for each in entries if device.fingerprint in each.target]
+    assert key in done.actor
 
 
 def test_a_device_that_got_another_certificate(

@@ -1,17 +1,17 @@
 """Which hook stands behind a template's `targetArn`: a file bound in the registry, else one of the configuration.
 
-Nothing is started before somebody is asked, and a function keeps its process while its binding stays as it is.
+Nothing is started before somebody is asked.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
 from fleetgate.config import FunctionConfig, HooksConfig
 from fleetgate.names import Realm
-from fleetgate.provisioning.function import Function, FunctionSpec
+from fleetgate.provisioning.function import FunctionSpec
+from fleetgate.provisioning.function_pool import FunctionPool
 from fleetgate.provisioning.hooks import FunctionHook, HttpsHook
 from fleetgate.runtime import Hook
 
@@ -25,8 +25,7 @@ class BoundHooks:
         """Raises InvalidRequest for a configured address or CA file that cannot be used."""
         self._config = config
         self._entropy = entropy
-        self._functions: dict[tuple[Realm, str], Function] = {}
-        self._closing: set[asyncio.Task[None]] = set()
+        self._functions = FunctionPool()
         self._addresses = {
             name: HttpsHook(one.url, one.ca_file, config.time_limit, config.concurrency)
             for name, one in config.functions.items()
@@ -52,29 +51,10 @@ class BoundHooks:
             self._config.time_limit,
             self._config.concurrency,
         )
-        return FunctionHook(self._function(spec), self._entropy)
+        return FunctionHook(self._functions.get(spec), self._entropy)
 
     async def close(self) -> None:
-        for function in self._functions.values():
-            self._retire(function)
-        self._functions.clear()
-        if self._closing:
-            await asyncio.wait(self._closing)
-
-    def _function(self, spec: FunctionSpec) -> Function:
-        key = (spec.realm, spec.name)
-        known = self._functions.get(key)
-        if known is not None and known.spec == spec:
-            return known
-        if known is not None:
-            self._retire(known)
-        self._functions[key] = Function(spec)
-        return self._functions[key]
-
-    def _retire(self, function: Function) -> None:
-        task = asyncio.get_running_loop().create_task(function.close())
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
+        await self._functions.close()
 
 
 def function_name(arn: str) -> str:

@@ -4,6 +4,12 @@ from pathlib import Path
 from typing import Any
 
 
+def keys(call: Any) -> list[str]:
+    """Access keys of functions."""
+    listed = call("key", "list", "--json").json
+    return [each["id"] for each in listed if each["label"].startswith("function/")]
+
+
 def test_bind_list_unbind(call: Any, tmp_path: Path) -> None:
     (tmp_path / "hook.py").write_text("def decide(event, context): ...\n")
     bound = call("function", "bind", "approve", "hook.py", "--handler", "decide", "--json").json
@@ -15,6 +21,34 @@ def test_bind_list_unbind(call: Any, tmp_path: Path) -> None:
     call("function", "unbind", "approve")
     assert call("function", "list").err == "No functions.\n"
     assert "No function approve is bound" in call("function", "unbind", "approve", status=1).err
+
+
+def test_on_registration(call: Any, tmp_path: Path) -> None:
+    (tmp_path / "hook.py").write_text("def lambda_handler(event, context): ...\n")
+    call("function", "bind", "greet", "hook.py")
+    said = call("function", "on-registration", "greet").err
+    assert said.startswith("greet is called for certificates of every registered CA, with access key AKIA")
+    call("function", "on-registration", "greet")
+    (key,) = keys(call)
+    assert key in said
+    (listed,) = call("function", "list", "--json").json
+    assert listed["on_registration"] == ["every CA"]
+    assert "every CA" in call("function", "list").out
+    assert "is called no more" in call("function", "on-registration", "greet", "--off").err
+    assert "is not called for" in call("function", "on-registration", "greet", "--off", status=1).err
+    assert keys(call) == []
+    call("function", "on-registration", "greet")
+    call("function", "unbind", "greet")
+    assert keys(call) == []
+
+
+def test_on_registration_of_what_is_not_there(call: Any, tmp_path: Path) -> None:
+    assert "No function greet is bound" in call("function", "on-registration", "greet", status=1).err
+    (tmp_path / "hook.py").write_text("")
+    call("function", "bind", "greet", "hook.py")
+    assert "is not registered" in call("function", "on-registration", "greet", "--ca", "a" * 64, status=1).err
+    assert "64 hexadecimal digits" in call("function", "on-registration", "greet", "--ca", "a", status=1).err
+    assert keys(call) == []
 
 
 def test_a_file_that_is_not_there(call: Any) -> None:

@@ -533,6 +533,17 @@ async def test_the_ca_changes_in_between(plant: Plant) -> None:
     assert await plant.known() == []
 
 
+async def test_somebody_decides_in_between(plant: Plant) -> None:
+    ca = await plant.register()
+    leaf = plant.leaf()
+    await plant.meet(leaf)
+    await plant.write(lambda tx, act: certificates.set_status(tx, act, x509s.fingerprint(leaf), Status.REVOKED))
+    identity = Identity.read(x509s.pem(leaf))
+    await plant.newcomers._take_in(plant.runtime.act(REALM, f"cert/{identity.fingerprint}"), ca, identity)
+    assert len(await plant.entries()) == 1
+    assert [each.status for each in await plant.known()] == [Status.REVOKED]
+
+
 # --- again ------------------------------------------------------------------------------------------------------------
 
 
