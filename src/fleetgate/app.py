@@ -27,6 +27,7 @@ from fleetgate.gateway.listener import Doorway, Listener
 from fleetgate.installation import Installation, open_installation
 from fleetgate.pki.keys import KeyKind
 from fleetgate.pki.pool import KeyPool
+from fleetgate.provisioning import bulk
 from fleetgate.provisioning.bound_hooks import BoundHooks
 from fleetgate.provisioning.just_in_time import JustInTime
 from fleetgate.provisioning.registration_handlers import RegistrationHandlers
@@ -168,6 +169,7 @@ async def serve(config: Config, reset: Reset | None = None, clock: Callable[[], 
             tasks += [
                 _keep_running("dispatcher", opened.dispatcher.run),
                 _keep_running("upkeep", opened.upkeep.run),
+                _keep_running("bulk registration", bulk.Runner(runtime).run),
                 _keep_running("clock", lambda: _every(_TICK_SECONDS, courier.tick)),
                 _keep_running("renewal", lambda: _every(_RENEWAL_SECONDS, lambda: _renew(opened, config, listener))),
             ]

@@ -35,6 +35,7 @@ _SECOND: Final = 1_000
 _UNITS: Final = {"d": 86_400 * _SECOND, "h": 3_600 * _SECOND, "m": 60 * _SECOND, "s": _SECOND, "ms": 1}
 _SHOWN: Final = {Path: "/path/to/file", str: "..."}  # where there is no default to show
 _DURATION: Final = re.compile(r"([0-9]{1,9})(ms|s|m|h|d)")
+_PUBLIC_URL: Final = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~/-]*)?")
 _HOST: Final = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*")
 
 
@@ -98,6 +99,8 @@ class ApiConfig:
     """PEM file with the certificate's private key."""
     clock_skew: Duration = Duration(5 * 60 * _SECOND)
     """How far a request's signing time may be from the server's clock."""
+    public_url: str | None = None
+    """Address that links in answers begin with, behind a proxy; without one, the address that was asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +131,16 @@ class ClaimsConfig:
     """Devices that one claim may provision under `default-budget`."""
     unprovisioned: int = _number(10_000, 1_000, 1_000_000)
     """Certificates that may wait to be provisioned for one claim: as many as its budget has left, at most this many."""
+
+
+@dataclass(frozen=True, slots=True)
+class BulkConfig:
+    """Bulk registration: one device for each line of a file."""
+
+    buckets: Path | None = None
+    """Directory whose folders are the buckets that input files come from; without one, `buckets` in data_dir."""
+    batch: int = _number(16, 1, 64)
+    """Lines that are worked on at the same time; fewer leave more room for devices at the door."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +191,7 @@ class Config:
     api: ApiConfig = field(default_factory=ApiConfig)
     authority: AuthorityConfig = field(default_factory=AuthorityConfig)
     claims: ClaimsConfig = field(default_factory=ClaimsConfig)
+    bulk: BulkConfig = field(default_factory=BulkConfig)
     hooks: HooksConfig = field(default_factory=HooksConfig)
     log: LogConfig = field(default_factory=LogConfig)
 
@@ -296,6 +310,8 @@ def _duration(value: Any) -> Duration:
 def _contradictions(config: Config) -> Iterator[str]:
     yield from _database(config.database)
     yield from _addresses(config)
+    if config.api.public_url is not None and not _PUBLIC_URL.fullmatch(config.api.public_url):
+        yield f"api.public_url: expected an address such as https://iot.example.com, not {config.api.public_url!r}"
     if (config.api.tls_certificate is None) != (config.api.tls_key is None):
         yield "api: tls_certificate and tls_key belong together; give both or neither"
     for name, function in config.hooks.functions.items():

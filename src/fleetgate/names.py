@@ -120,6 +120,8 @@ class Act:
     """Milliseconds UTC."""
     request_id: str
     """A random UUID as text: the correlation id in answers, logs and the audit trail."""
+    asked_at: str = ""
+    """Scheme and host that the caller used, as in http://localhost:8080: what links in the answer begin with."""
 
     def id_for(self, *words: str) -> str:
         """A UUID for one new record, the same each time it is asked for within this act."""

@@ -264,3 +264,10 @@ def test_every_setting_is_documented() -> None:
 def test_the_reference_page_is_made_from_the_source() -> None:
     page = ROOT / "docs" / "configuration.md"
     assert page.read_text() == reference(), "run: fleetgate config --reference > docs/configuration.md"
+
+
+@pytest.mark.parametrize("url", ["iot.example.com", "ftp://iot.example.com", "https://iot.example.com/?x", "https://"])
+def test_a_public_url_is_an_address(url: str) -> None:
+    with pytest.raises(ConfigInvalid, match=r"api\.public_url: expected an address"):
+        config.load(None, {"api.public_url": url})
+    assert config.load(None, {"api.public_url": "https://iot.example.com:8443/api"}).api.public_url

@@ -2,7 +2,7 @@
 
     read the body -> check the signature -> match -> decode -> validate -> run the handler -> encode
 
-Beside it, unsigned: `GET /_fleetgate/health`, and on a dev server `POST /_fleetgate/reset`.
+Beside it, unsigned: `GET /_fleetgate/health`, signed links to reports, and on a dev server `POST /_fleetgate/reset`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from fleetgate import __version__
-from fleetgate.api import callers, table
+from fleetgate.api import callers, reports, table
 from fleetgate.api.callers import Callers
 from fleetgate.api.handling import Handler
 from fleetgate.api.refusals import NotServed, TooLarge, TooSlow, answer_to
@@ -53,6 +53,7 @@ class _Exchange:
     """One request on its way; filled as it goes, so that a refusal can say how far it came."""
 
     act: Act
+    scheme: str
     service: str = _SERVICE
     operation: Operation | None = None
 
@@ -73,10 +74,14 @@ class Api:
         if scope["type"] != "http":
             raise RuntimeError(f"This application speaks HTTP only, not {scope['type']}.")
         raw_path = scope["raw_path"].decode("latin-1")
+        if raw_path.startswith(reports.PREFIX):
+            query = scope["query_string"].decode("latin-1")
+            return await reports.serve(self._runtime, scope["method"], raw_path, query, send)
         own = raw_path.startswith(OWN)
         response = await (self._own(scope["method"], raw_path) if own else self._answer(scope, raw_path, receive))
         if response is not None:
             await _send(response, send)
+        return None
 
     # --- AWS's -------------------------------------------------------------------------------------------------------
 
@@ -84,7 +89,7 @@ class Api:
         """None when the client is gone."""
         runtime = self._runtime
         request_id = str(uuid.UUID(bytes=runtime.entropy(16), version=4))
-        exchange = _Exchange(Act(_NOBODY, "unknown", runtime.clock(), request_id))
+        exchange = _Exchange(Act(_NOBODY, "unknown", runtime.clock(), request_id), scope.get("scheme", "http"))
         try:
             body = await _body(receive)
             if body is None:
@@ -119,7 +124,8 @@ class Api:
         act = exchange.act
         key = await self._callers.key(credential)
         realm = callers.realm(key.account, credential.region)
-        exchange.act = act = Act(realm, callers.actor(key), act.now, act.request_id)
+        asked_at = f"{exchange.scheme}://{request.headers.get('host', '')}"
+        exchange.act = act = Act(realm, callers.actor(key), act.now, act.request_id, asked_at)
         self._callers.verify(request, credential, key, act.now)
         if credential.service != _SERVICE:
             raise NotServed(

@@ -11,14 +11,13 @@ from fleetgate.api.handling import Params, Result
 from fleetgate.api.listing import Listing
 from fleetgate.authority import Issued
 from fleetgate.database.port import Tx
-from fleetgate.errors import CertificateInvalid, CertificateState, InvalidRequest
+from fleetgate.errors import InvalidRequest
 from fleetgate.names import Act
-from fleetgate.pki import certificate as x509
-from fleetgate.pki import chain, csr, keys
+from fleetgate.pki import csr, keys
 from fleetgate.pki.identity import Identity
-from fleetgate.registry import authorities, certificates
-from fleetgate.registry.authorities import Authority
-from fleetgate.registry.certificates import BY_USER, Certificate, Mode, Origin, Status
+from fleetgate.provisioning import own_certificate
+from fleetgate.registry import certificates
+from fleetgate.registry.certificates import BY_USER, Certificate, Status
 from fleetgate.runtime import Runtime
 
 _CERTIFICATES: Final = Listing("certificates")
@@ -68,13 +67,14 @@ def _entered(tx: Tx, act: Act, issued: Issued, params: Params) -> Result:
 def register_certificate(tx: Tx, act: Act, params: Params) -> Result:
     """A certificate whose direct issuer is a registered, active CA; `caCertificatePem` says which of several."""
     identity = Identity.read(params["certificatePem"])
-    issuer = _issuer(tx, act, identity, params.get("caCertificatePem"))
-    return _registered(tx, act, identity, _wanted(params), issuer.mode, issuer.fingerprint)
+    made = own_certificate.register(tx, act, identity, _wanted(params), params.get("caCertificatePem"))
+    return _registered(act, made)
 
 
 def register_certificate_without_ca(tx: Tx, act: Act, params: Params) -> Result:
     """Nobody vouches for it, so connections must name their account by SNI."""
-    return _registered(tx, act, Identity.read(params["certificatePem"]), _wanted(params), Mode.SNI_ONLY, None)
+    identity = Identity.read(params["certificatePem"])
+    return _registered(act, own_certificate.register_without_ca(tx, act, identity, _wanted(params)))
 
 
 def _wanted(params: Params) -> Status:
@@ -94,43 +94,9 @@ def _by_user(text: str) -> Status:
     return Status(text)
 
 
-def _issuer(tx: Tx, act: Act, identity: Identity, ca_pem: str | None) -> Authority:
-    candidates = authorities.issuers(tx, act.realm, identity.issuer)
-    if ca_pem is not None:
-        given = Identity.read(ca_pem).fingerprint
-        candidates = [each for each in candidates if each.fingerprint == given]
-    found = next((each for each in candidates if chain.issued_by(identity.certificate, x509.load(each.pem))), None)
-    if found is None:
-        raise CertificateInvalid(
-            "The certificate was not issued by "
-            + ("that CA, or that CA is not registered" if ca_pem else "any registered CA")
-            + ". Register its direct issuer first, or use RegisterCertificateWithoutCA."
-        )
-    if found.status != authorities.Status.ACTIVE:
-        raise CertificateState(
-            f"The CA certificate must be ACTIVE to register certificates that it issued. Id: {found.fingerprint}"
-        )
-    return found
-
-
-def _registered(tx: Tx, act: Act, identity: Identity, status: Status, mode: Mode, ca: str | None) -> Result:
-    if identity.not_after < act.now:
-        raise CertificateInvalid("The certificate has expired.")
-    certificates.create(
-        tx,
-        act,
-        identity.fingerprint,
-        identity.pem,
-        status,
-        public_key_fingerprint=identity.public_key_fingerprint,
-        not_before=identity.not_before,
-        not_after=identity.not_after,
-        origin=Origin.REGISTERED,
-        mode=mode,
-        ca_fingerprint=ca,
-    )
-    arn = act.realm.arn("cert", identity.fingerprint)
-    return {"certificateArn": arn, "certificateId": identity.fingerprint}
+def _registered(act: Act, certificate: Certificate) -> Result:
+    arn = act.realm.arn("cert", certificate.fingerprint)
+    return {"certificateArn": arn, "certificateId": certificate.fingerprint}
 
 
 # --- looked at and changed --------------------------------------------------------------------------------------------

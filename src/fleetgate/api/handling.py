@@ -1,8 +1,9 @@
-"""How an operation is answered: the five kinds of handler, and what is done around each.
+"""How an operation is answered: the six kinds of handler, and what is done around each.
 
     Known    from the configuration alone                     fn(runtime, act, params) -> result
     Glance   from a few rows by key                           fn(tx, act, params) -> result
     Read     from many rows, off the event loop               fn(tx, act, params) -> result
+    Survey   the same, with what the runtime has              fn(runtime, act, params) -> fn(tx) -> result
     Write    in one transaction with its audit entry          fn(tx, act, params) -> result
     Flow     something first (keys, signatures), then that    fn(runtime, act, params) -> awaitable of fn(tx) -> result
 
@@ -57,6 +58,14 @@ class Read:
 
     async def run(self, runtime: Runtime, act: Act, operation: str, params: Params) -> Result:
         return await runtime.database.read(lambda tx: self.answer(tx, act, params))
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    answer: Callable[[Runtime, Act, Params], Callable[[Tx], Result]]
+
+    async def run(self, runtime: Runtime, act: Act, operation: str, params: Params) -> Result:
+        return await runtime.database.read(self.answer(runtime, act, params))
 
 
 @dataclass(frozen=True, slots=True)

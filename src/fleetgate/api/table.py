@@ -15,13 +15,14 @@ from fleetgate.api import (
     claims,
     endpoints,
     policies,
+    registration,
     tags,
     templates,
     thing_groups,
     thing_types,
     things,
 )
-from fleetgate.api.handling import Flow, Glance, Handler, Known, Params, Read, Result, Write, given, made, named
+from fleetgate.api.handling import Flow, Glance, Handler, Known, Params, Read, Result, Survey, Write, given, made, named
 from fleetgate.names import Act
 from fleetgate.wire.restjson.model import Model
 
@@ -41,6 +42,10 @@ def _member_group(act: Act, params: Params, result: Result) -> str:
 
 def _claim(act: Act, params: Params, result: Result) -> str:
     return act.realm.arn("cert", result["certificateId"])
+
+
+def _task(act: Act, params: Params, result: Result) -> str:
+    return act.realm.arn("thingregistrationtask", result.get("taskId") or params["taskId"])
 
 
 def _realm(act: Act, params: Params, result: Result) -> str:
@@ -141,6 +146,14 @@ OPERATIONS: Final[Mapping[str, Handler]] = {
         templates.delete_provisioning_template_version, _TEMPLATE, ("versionId",)
     ),
     "CreateProvisioningClaim": Flow(claims.create_provisioning_claim, _claim, ("templateName",)),
+    "RegisterThing": Flow(registration.register_thing, registration.registered_thing),
+    "StartThingRegistrationTask": Flow(
+        registration.start_thing_registration_task, _task, ("inputFileBucket", "inputFileKey", "roleArn")
+    ),
+    "DescribeThingRegistrationTask": Glance(registration.describe_thing_registration_task),
+    "ListThingRegistrationTasks": Read(registration.list_thing_registration_tasks),
+    "StopThingRegistrationTask": Write(registration.stop_thing_registration_task, _task),
+    "ListThingRegistrationTaskReports": Survey(registration.list_thing_registration_task_reports),
     # the rest
     "DescribeEndpoint": Known(endpoints.describe_endpoint),
     "TagResource": Write(tags.tag_resource, given("resourceArn")),

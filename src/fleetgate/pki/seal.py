@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from base64 import urlsafe_b64decode
 from functools import lru_cache
 from pathlib import Path
 
 from cryptography.fernet import Fernet, InvalidToken
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from fleetgate.errors import Unavailable
 from fleetgate.pki.new_file import write_new
@@ -17,6 +20,7 @@ class Vault:
     def __init__(self, key: bytes) -> None:
         """*key* is 32 bytes in URL-safe base64, as `create` writes it."""
         self._fernet = Fernet(key)
+        self._key = key
         # One key's secret is asked for at every request that it signs.
         self._opened = lru_cache(maxsize=4096)(self._decrypt)
 
@@ -35,6 +39,10 @@ class Vault:
             return cls(path.read_bytes().strip())
         except (OSError, ValueError) as error:
             raise Unavailable(f"The sealing key {path} cannot be used: {error}") from error
+
+    def derived(self, purpose: str) -> bytes:
+        """32 bytes for *purpose* alone, the same each time (HKDF-SHA256, RFC 5869)."""
+        return HKDF(SHA256(), 32, salt=None, info=purpose.encode()).derive(urlsafe_b64decode(self._key))
 
     def seal(self, secret: str) -> str:
         return self._fernet.encrypt(secret.encode()).decode()

@@ -29,16 +29,24 @@ MakeRoom = Callable[[str], None]
 """Called with the name of a thing that exists already, before the certificate is attached to it; may refuse."""
 
 
-def apply(tx: Tx, act: Act, plan: Plan, certificate: Certificate, make_room: MakeRoom) -> Outcome:
+def apply(tx: Tx, act: Act, plan: Plan, certificate: Certificate | None, make_room: MakeRoom) -> Outcome:
     """Thing, policies, attachments, and at last the certificate's status: all of it or nothing.
 
-    *certificate* is the one that the plan's certificate resource names, already in the registry. Raises what the
-    registry raises, `ConflictingUpdate` where the template says FAIL, and whatever *make_room* raises.
+    *certificate* is the one that the plan's certificate resource names, already in the registry; None for a plan that
+    has neither certificate nor policies. Raises what the registry raises, `ConflictingUpdate` where the template says
+    FAIL, and whatever *make_room* raises.
     """
     arns: dict[str, str] = {}
     if plan.thing:
         _thing(tx, act, plan.thing, make_room)
         arns[plan.thing.logical_id] = act.realm.arn("thing", plan.thing.name)
+    if certificate is not None:
+        arns |= _bind(tx, act, plan, certificate)
+    return Outcome(plan.thing.name if plan.thing else None, arns, plan.device_configuration)
+
+
+def _bind(tx: Tx, act: Act, plan: Plan, certificate: Certificate) -> dict[str, str]:
+    arns: dict[str, str] = {}
     for wanted in plan.policies:
         _policy(tx, act, wanted)
         attachments.attach_policy(tx, act, wanted.name, act.realm.arn("cert", certificate.fingerprint))
@@ -49,7 +57,7 @@ def apply(tx: Tx, act: Act, plan: Plan, certificate: Certificate, make_room: Mak
     if plan.certificate:
         _activate(tx, act, plan.certificate, certificate)
         arns[plan.certificate.logical_id] = act.realm.arn("cert", certificate.fingerprint)
-    return Outcome(plan.thing.name if plan.thing else None, arns, plan.device_configuration)
+    return arns
 
 
 def _thing(tx: Tx, act: Act, plan: ThingPlan, make_room: MakeRoom) -> None:
@@ -113,8 +121,17 @@ def _policy(tx: Tx, act: Act, plan: PolicyPlan) -> None:
 
 
 def _activate(tx: Tx, act: Act, plan: CertificatePlan, certificate: Certificate) -> None:
+    """The override is about a certificate that had a status of its own before the template came."""
     if certificate.status == plan.status:
         return
+    how = plan.overrides.get("Status", Override.REPLACE)
+    if certificate.status is not Status.PENDING_ACTIVATION and how is Override.DO_NOTHING:
+        return
+    if certificate.status is not Status.PENDING_ACTIVATION and how is Override.FAIL:
+        raise ConflictingUpdate(
+            f"Certificate {certificate.fingerprint} is {certificate.status}, and the template's OverrideSettings say "
+            "FAIL."
+        )
     if certificate.status not in (Status.PENDING_ACTIVATION, Status.ACTIVE, Status.INACTIVE):
         raise InvalidRequest(
             f"Certificate {certificate.fingerprint} is {certificate.status} and cannot be provisioned."

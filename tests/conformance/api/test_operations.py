@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 from cryptography import x509
 from tests.conformance.api.conftest import Account
 from tests.pki import TestAuthority, new_key, signing_request
+from tests.server import PATIENCE
 
 from fleetgate.api.handling import Flow, Write
 from fleetgate.api.table import OPERATIONS
@@ -35,6 +37,7 @@ def test_every_operation(account: Account) -> None:
     policies(iot, arn)
     principals(iot, arn)
     templates(iot)
+    registration(iot, account)
     the_end(iot, account)
     assert called == set(OPERATIONS)
     entries = account.live.read(lambda tx: audit.page(tx, account.realm, limit=1000)).items
@@ -171,6 +174,39 @@ def templates(iot: Any) -> None:
     assert claim["certificateId"] not in {each["certificateId"] for each in iot.list_certificates()["certificates"]}
     iot.delete_provisioning_template(templateName="t")
     assert iot.list_provisioning_templates()["templates"] == []
+
+
+def registration(iot: Any, account: Account) -> None:
+    answer = iot.register_thing(templateBody=BODY, parameters={"Serial": "one"})
+    assert answer["resourceArns"] == {"thing": account.realm.arn("thing", "one")}
+    bucket = account.live.folder.parent / "data" / "buckets" / account.realm.account
+    bucket.mkdir(parents=True)
+    (bucket / "lamps.json").write_text('{"Serial": "two"}\n{"Serial": "no spaces"}\n')
+    task = iot.start_thing_registration_task(
+        templateBody=BODY, inputFileBucket=account.realm.account, inputFileKey="lamps.json", roleArn=ROLE
+    )["taskId"]
+    iot.stop_thing_registration_task(taskId=task)
+    described = ended(iot, task)
+    assert described["status"] == "Cancelled"
+    assert iot.list_thing_registration_tasks()["taskIds"] == [task]
+    done = described["successCount"] + described["failureCount"]
+    links = [
+        link
+        for report in ("RESULTS", "ERRORS")
+        for link in iot.list_thing_registration_task_reports(taskId=task, reportType=report)["resourceLinks"]
+    ]
+    assert len(links) == done
+    for name in ["one", "two"][: 1 + described["successCount"]]:
+        iot.delete_thing(thingName=name)
+
+
+def ended(iot: Any, task: str) -> Any:
+    """The task when it has ended."""
+    deadline = time.monotonic() + PATIENCE
+    while (described := iot.describe_thing_registration_task(taskId=task))["status"] in {"InProgress", "Cancelling"}:
+        assert time.monotonic() < deadline, described
+        time.sleep(0.02)
+    return described
 
 
 def the_end(iot: Any, account: Account) -> None:

@@ -54,3 +54,12 @@ def test_a_missing_or_broken_key_file_is_told(tmp_path: Path) -> None:
     for name in ("missing", "short"):
         with pytest.raises(Unavailable, match="cannot be used"):
             Vault.open(tmp_path / name)
+
+
+def test_keys_for_other_purposes_are_derived(tmp_path: Path) -> None:
+    vault = Vault.create(tmp_path / "sealing.key")
+    links = vault.derived("links")
+    assert len(links) == 32
+    assert Vault.open(tmp_path / "sealing.key").derived("links") == links
+    assert vault.derived("other") != links
+    assert Vault.create(tmp_path / "another.key").derived("links") != links

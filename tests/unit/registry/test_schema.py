@@ -26,6 +26,7 @@ from fleetgate.registry import (
     policies,
     registration_functions,
     tags,
+    tasks,
     templates,
     thing_groups,
     thing_types,
@@ -145,6 +146,7 @@ class Watch:
 
 
 E, F = "e" * 64, "f" * 64
+TASK = "task"
 HOT: dict[str, Callable[[Tx, Realm, Act], object]] = {
     "thing": lambda tx, realm, act: things.find(tx, realm, "one"),
     "things": lambda tx, realm, act: things.page(tx, realm, "a"),
@@ -225,6 +227,17 @@ HOT: dict[str, Callable[[Tx, Realm, Act], object]] = {
     "access keys": lambda tx, realm, act: access_keys.page(tx, realm.account, "a"),
     "put tags": lambda tx, realm, act: tags.put(tx, act, realm.arn("policy", "p"), {"a": "b"}),
     "tags": lambda tx, realm, act: tags.of(tx, realm, realm.arn("policy", "p")),
+    "task": lambda tx, realm, act: tasks.get(tx, realm, TASK),
+    "tasks": lambda tx, realm, act: tasks.page(tx, realm, "1/x"),
+    "tasks by status": lambda tx, realm, act: tasks.page(tx, realm, "1/x", status=tasks.Status.FAILED),
+    "waiting tasks": lambda tx, realm, act: tasks.waiting(tx, act.now),
+    "take a task": lambda tx, realm, act: tasks.take(tx, realm, TASK, "r", act.now),
+    "answer a line": lambda tx, realm, act: tasks.answer(tx, tasks.get(tx, realm, TASK), 1, tasks.Report.ERRORS, "{}"),
+    "answered lines": lambda tx, realm, act: tasks.answered(tx, tasks.get(tx, realm, TASK)),
+    "advance": lambda tx, realm, act: tasks.advance(tx, tasks.get(tx, realm, TASK), 1, 1, "r", act.now),
+    "stop a task": lambda tx, realm, act: tasks.stop(tx, act, TASK),
+    "prune tasks": lambda tx, realm, act: tasks.prune(tx, act.now + 2 * tasks.KEPT, 10),
+    "parts of a report": lambda tx, realm, act: list(tasks.parts(tx, realm, TASK, tasks.Report.RESULTS, 10)),
     "pending events": lambda tx, realm, act: outbox.pending(tx, 10),
     "delivered events": lambda tx, realm, act: outbox.delivered(tx, ["a", "b"]),
     "prune events": lambda tx, realm, act: outbox.prune(tx, act.now),
@@ -255,6 +268,8 @@ def furnished(tx: Tx, act: Act, certified: Callable[..., Certificate]) -> Tx:
     claims.register(tx, act, F, serials=["s1"])
     tokens.issue(tx, act, "d", fingerprint=F, claim_fingerprint=F)
     audit.add(tx, act, "CreateThing", "thing/one", "ok")
+    task = tasks.start(tx, act, "{}", tasks.Input("bucket", "key", 1, 1), "role", runner="r")
+    tx.run("UPDATE registration_tasks SET id = :name WHERE id = :old", name=TASK, old=task.id)
     return tx
 
 

@@ -1,0 +1,101 @@
+"""`kill -9` of the server in the middle of a bulk file: every line is answered once, and made one device each."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from tests.pki import new_key, signing_request
+from tests.process import ServerProcess
+from tests.registrations import body
+from tests.server import REALM
+
+from fleetgate.app import database_address, works
+from fleetgate.database.open import open_database
+from fleetgate.database.port import Database, Tx
+from fleetgate.provisioning import bucket
+from fleetgate.registry import tasks
+from fleetgate.registry.tasks import Report, Status, Task
+
+LINES = 5_000
+KILLS = 3
+SEED = 20_260_401
+EVERY_TENTH = "nonsense"
+
+
+def write_input(file: Path) -> None:
+    """Keys are shared by many lines: it is not they that are looked at, and each takes time."""
+    requests = [signing_request(new_key(), "Big Orchestra") for _ in range(50)]
+    with file.open("w") as out:
+        for number in range(1, LINES + 1):
+            parameters = {"ThingName": f"lamp-{number:05}", "CSR": requests[number % len(requests)]}
+            out.write(f"{EVERY_TENTH if number % 10 == 0 else json.dumps(parameters)}\n")
+
+
+async def started(process: ServerProcess) -> Task:
+    """Found the installation, and start a task that nobody works on yet."""
+    async with works(process.config) as opened:
+        folder = bucket.root(process.config)
+        (folder / "factory").mkdir(parents=True)
+        write_input(folder / "factory" / "lamps.json")
+        source = bucket.look(folder, "factory", "lamps.json")
+        act = opened.runtime.act(REALM, "system")
+        return await opened.runtime.write(lambda tx: tasks.start(tx, act, body(), source, "role"))
+
+
+async def reaches(database: Database, task: Task, line: int) -> Task:
+    """Wait until all lines up to *line* are answered."""
+    async with asyncio.timeout(120):
+        while (now := await database.read(lambda tx: tasks.get(tx, REALM, task.id))).line < line:
+            assert now.ended_at is None, now
+            await asyncio.sleep(0.005)
+    return now
+
+
+def numbers(tx: Tx, sql: str) -> Any:
+    return tx.rows(sql)[0]["number"]
+
+
+@pytest.mark.timeout(300)
+async def test_every_line_is_answered_once_whenever_it_is_killed(tmp_path: Path) -> None:
+    random = Random(SEED)
+    process = ServerProcess.prepare(tmp_path, {"bulk.batch": 64})
+    task = await started(process)
+    database = open_database(database_address(process.config))
+    try:
+        for kill in range(1, KILLS + 1):
+            await process.start()
+            await reaches(database, task, LINES * kill // (KILLS + 2) + random.randrange(100))
+            await asyncio.sleep(random.uniform(0.0, 0.05))
+            await process.kill()
+        assert (await database.read(lambda tx: tasks.get(tx, REALM, task.id))).ended_at is None
+        await process.start()
+        await reaches(database, task, LINES)
+        async with asyncio.timeout(20):
+            while (done := await database.read(lambda tx: tasks.get(tx, REALM, task.id))).ended_at is None:  # noqa: ASYNC110 # another process works there
+                await asyncio.sleep(0.02)
+        assert await process.end() == 0
+
+        good = [number for number in range(1, LINES + 1) if number % 10]
+        assert (done.status, done.successes, done.failures) == (Status.COMPLETED, len(good), LINES - len(good))
+        results = await database.read(lambda tx: tasks.bodies(tx, REALM, task.id, Report.RESULTS, 0, LINES, LINES))
+        errors = await database.read(lambda tx: tasks.bodies(tx, REALM, task.id, Report.ERRORS, 0, LINES, LINES))
+        assert [line for line, _ in results] == good
+        assert [line for line, _ in errors] == [number for number in range(1, LINES + 1) if number % 10 == 0]
+        for line, text in results:
+            assert json.loads(text)["response"]["ResourceArns"]["thing"] == REALM.arn("thing", f"lamp-{line:05}")
+        count = "SELECT count(*) AS number FROM "
+        assert await database.read(lambda tx: numbers(tx, f"{count} things")) == len(good)
+        assert await database.read(lambda tx: numbers(tx, f"{count} certificates WHERE status = 'ACTIVE'")) == len(good)
+        assert await database.read(lambda tx: numbers(tx, f"{count} certificates")) == len(good)
+        assert await database.read(lambda tx: numbers(tx, f"{count} thing_principals")) == len(good)
+        assert await database.read(lambda tx: numbers(tx, f"{count} policy_attachments")) == len(good)
+        answered = f"{count} audit_entries WHERE action = 'RegisterThing'"
+        assert await database.read(lambda tx: numbers(tx, answered)) == len(good)
+    finally:
+        await database.close()
+        await process.close()
