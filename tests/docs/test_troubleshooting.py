@@ -8,7 +8,7 @@ import re
 import pytest
 from tests.docs.pages import PACKAGE, page
 
-PAGE = page("docs/provisioning-by-claim.md")
+PAGES = [page("docs/provisioning-by-claim.md"), page("docs/just-in-time.md")]
 _SPAN = re.compile(r"`([^`]+)`")
 
 
@@ -26,7 +26,9 @@ def texts() -> list[str]:
 
 
 TEXTS = texts()
-SEEN = [span for row in PAGE.table("troubleshooting") for span in _SPAN.findall(row[0]) if " " in span]
+SEEN = [
+    span for each in PAGES for row in each.table("troubleshooting") for span in _SPAN.findall(row[0]) if " " in span
+]
 
 
 @pytest.mark.parametrize("text", SEEN)
