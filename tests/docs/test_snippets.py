@@ -81,7 +81,8 @@ def check_json(text: str) -> None:
     """Templates and policies are judged as such."""
     value = json.loads(text)
     if "Resources" in value:
-        for _, policy in fixed_policies(parse_template(text, Kind.FLEET_PROVISIONING)):
+        kind = Kind.REGISTRATION if "CertificateSigningRequest" in text else Kind.FLEET_PROVISIONING
+        for _, policy in fixed_policies(parse_template(text, kind)):
             parse_policy(policy)
     if "Statement" in value:
         parse_policy(text)
