@@ -7,17 +7,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
+from tests.journeys.maker import Maker, config, operator
 from tests.journeys.paho_device import NOT_AUTHORIZED, Closed, Device
-from tests.pki import TestAuthority, new_key
-from tests.server import REALM, ROLE, Identity, Live, policy_document, production_policy, statement
+from tests.pki import TestAuthority
+from tests.server import REALM, Identity, Live, policy_document, statement
 
 from fleetgate.names import Realm
-from fleetgate.pki import certificate as x509s
 from fleetgate.registry import access_keys, attachments, audit, registration_functions
 from fleetgate.registry.events import CertificateStatusChanged
 
@@ -26,74 +22,10 @@ if TYPE_CHECKING:
 
 Connect = Callable[..., Device]
 
-TEMPLATE: dict[str, Any] = {
-    "Parameters": {
-        "AWS::IoT::Certificate::CommonName": {"Type": "String"},
-        "AWS::IoT::Certificate::Country": {"Type": "String"},
-        "AWS::IoT::Certificate::Id": {"Type": "String"},
-    },
-    "Resources": {
-        "thing": {
-            "Type": "AWS::IoT::Thing",
-            "Properties": {
-                "ThingName": {"Ref": "AWS::IoT::Certificate::CommonName"},
-                "AttributePayload": {"version": "v1", "country": {"Ref": "AWS::IoT::Certificate::Country"}},
-            },
-        },
-        "certificate": {
-            "Type": "AWS::IoT::Certificate",
-            "Properties": {"CertificateId": {"Ref": "AWS::IoT::Certificate::Id"}, "Status": "ACTIVE"},
-        },
-    },
-}
-
-
-def operator(live: Live, account: str = REALM.account) -> IoTClient:
-    """A client of an account's own."""
-    made = access_keys.generate(live.server.runtime.entropy)
-    sealed = live.server.runtime.vault.seal(made.secret)
-    act = live.server.runtime.act(Realm(account, REALM.region), "system")
-    live.run(
-        live.server.runtime.write(lambda tx: access_keys.create(tx, act, made.id, label="test", sealed_secret=sealed))
-    )
-    return boto3.client(
-        "iot",
-        endpoint_url=live.api_url,
-        region_name=REALM.region,
-        aws_access_key_id=made.id,
-        aws_secret_access_key=made.secret,
-    )
-
 
 @pytest.fixture
 def iot(live: Live) -> IoTClient:
     return operator(live)
-
-
-class Maker:
-    """A maker of devices with a CA of its own."""
-
-    def __init__(self, live: Live, name: str, authority: TestAuthority | None = None) -> None:
-        self.live, self.name = live, name
-        self.authority = authority or TestAuthority(f"{name} CA")
-        self.pem = self.authority.pem
-
-    def register(self, iot: IoTClient, pem: str = "", **more: Any) -> str:
-        """RegisterCACertificate as the guide tells it; the CA's certificateId."""
-        if more.get("certificateMode") != "SNI_ONLY":
-            code = iot.get_registration_code()["registrationCode"]
-            more["verificationCertificate"] = self.authority.leaf(code)
-        given: dict[str, Any] = {"setAsActive": True, "allowAutoRegistration": True} | more
-        return iot.register_ca_certificate(caCertificate=pem or self.pem, **given)["certificateId"]
-
-    def device(self, thing: str, *, country: str = "DE", chain: bool = False) -> Identity:
-        """A device's files, with the CA's certificate behind its own if *chain*."""
-        key = new_key()
-        fields = [(NameOID.COMMON_NAME, thing), *([(NameOID.COUNTRY_NAME, country)] if country else [])]
-        leaf = self.authority.device(x509.Name([x509.NameAttribute(oid, text) for oid, text in fields]), key)
-        secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
-        fingerprint = x509s.fingerprint(x509s.load(leaf))
-        return self.live.keep(thing, leaf + self.pem if chain else leaf, secret, fingerprint)
 
 
 @pytest.fixture
@@ -202,31 +134,6 @@ def test_every_presentation_is_told_until_it_is_active(
     second = maker.device(f"{maker.name}-2")
     knock(second, second.fingerprint)  # events keep their order, so this one is the next
     assert json.loads(application.receive().payload)["certificateId"] == second.fingerprint
-
-
-def with_policy(iot: IoTClient, name: str, *, inline: bool) -> str:
-    """The template's body. *inline* is written as AWS's Atlas has it: a policy as text, with escaped slashes."""
-    body = json.loads(json.dumps(TEMPLATE))
-    if inline:
-        properties = {"PolicyDocument": production_policy(name).replace("/", "\\/")}
-    else:
-        iot.create_policy(policyName=f"{name}-production", policyDocument=production_policy(name))
-        properties = {"PolicyName": f"{name}-production"}
-    body["Resources"]["policy"] = {"Type": "AWS::IoT::Policy", "Properties": properties}
-    return json.dumps(body)
-
-
-def config(iot: IoTClient, name: str, by: str) -> Any:
-    if by == "body":
-        return {"templateBody": with_policy(iot, name, inline=True), "roleArn": ROLE}
-    iot.create_provisioning_template(
-        templateName=name,
-        templateBody=with_policy(iot, name, inline=False),
-        provisioningRoleArn=ROLE,
-        type="JITP",
-        enabled=True,
-    )
-    return {"templateName": name}
 
 
 @pytest.mark.parametrize("by", ["name", "body"])

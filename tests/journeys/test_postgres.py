@@ -9,7 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from tests.journeys.paho_device import NOT_AUTHORIZED, V5, V311, Device
+from tests.journeys.maker import Maker, config, operator
+from tests.journeys.paho_device import NOT_AUTHORIZED, V5, V311, Closed, Device
 from tests.server import PATIENCE, REALM, Live, serving
 
 from fleetgate.registry import attachments, certificates, claims, policies
@@ -63,6 +64,25 @@ def test_one_thing_wanted_by_many_at_once_is_one_devices(live: Live, name: str, 
         assert any(pool.map(register, devices, tokens))
     bound = live.read(lambda tx: attachments.certificates_of(tx, REALM, f"{name}-1"))
     assert [each.status for each in bound].count(Status.ACTIVE) == 1
+
+
+def test_many_devices_of_one_ca_at_once(live: Live, name: str, connect: Connect) -> None:
+    """Each is provisioned just in time, although all of them make the same policy's attachments."""
+    iot, maker = operator(live), Maker(live, name)
+    maker.register(iot, registrationConfig=config(iot, name, "body"))
+    start = threading.Barrier(COUNT)
+
+    def arrive(number: int) -> int:
+        thing = f"{name}-{number}"
+        device = maker.device(thing)
+        start.wait(PATIENCE)
+        with pytest.raises(Closed):
+            connect(device, thing)
+        return connect(device, thing).publish(f"{name}/{thing}/up")
+
+    with ThreadPoolExecutor(COUNT) as pool:
+        assert set(pool.map(arrive, range(COUNT))) == {0}
+    assert len(iot.list_things(maxResults=100)["things"]) == COUNT
 
 
 def test_changes_reach_live_connections_within_a_second(live: Live, name: str, connect: Connect) -> None:

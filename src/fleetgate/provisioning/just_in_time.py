@@ -80,7 +80,8 @@ class JustInTime:
         self._came: dict[tuple[Realm, str], tuple[int, int]] = {}
 
     async def meet(self, leaf: x509.Certificate, server_name: str | None) -> bool:
-        """Register, provision, or tell of *leaf*, whose key was just proven. *server_name* is the connection's SNI.
+        """Register, provision, or tell of *leaf*, whose key was just proven. *server_name* is the connection's SNI, in
+        small letters.
 
         False where this is none of its business: no registered CA signed it, or it is known and past activation. What
         goes wrong with a certificate that is its business stands in the audit trail of the CA's account.
@@ -136,7 +137,8 @@ class JustInTime:
             raise AccessDenied(_unready(signers[0], self._runtime.clock()))
         # Who registered a CA in DEFAULT mode has proven its key; nobody else can draw its devices away.
         proven = [each for each in ready if each.mode == Mode.DEFAULT]
-        if not proven and server_name not in self._runtime.config.gateway.endpoint_names:
+        ours = {name.lower() for name in self._runtime.config.gateway.endpoint_names}
+        if not proven and server_name not in ours:
             raise AccessDenied(
                 f"CA certificate {ready[0].fingerprint} is in SNI_ONLY mode, and the connection "
                 + (f"names the server {server_name}, which is not this one." if server_name else "names no server.")

@@ -161,7 +161,7 @@ class Plant:
 
 @pytest.fixture
 async def plant(tmp_path: Path) -> AsyncIterator[Plant]:
-    async with opened(tmp_path, gateway__endpoint_names=["iot.example"]) as house:
+    async with opened(tmp_path, gateway__endpoint_names=["IoT.example"]) as house:
         yield Plant(house)
 
 
