@@ -7,8 +7,10 @@ import json
 from pathlib import Path
 from random import Random
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 from tests.pki import new_key, signing_request
 from tests.process import ServerProcess
 from tests.registrations import body
@@ -21,27 +23,33 @@ from fleetgate.provisioning import bucket
 from fleetgate.registry import tasks
 from fleetgate.registry.tasks import Report, Status, Task
 
-LINES = 5_000
+LINES = {"sqlite": 5_000, "postgres": 1_000}
 KILLS = 3
 SEED = 20_260_401
 EVERY_TENTH = "nonsense"
 
 
-def write_input(file: Path) -> None:
+def named(url: str) -> str:
+    """The database's address with its name in the path, where the configuration wants it."""
+    parts = conninfo_to_dict(url)
+    return f"postgresql:///{parts.pop('dbname')}?{urlencode(parts)}"
+
+
+def write_input(file: Path, count: int) -> None:
     """Keys are shared by many lines: it is not they that are looked at, and each takes time."""
     requests = [signing_request(new_key(), "Big Orchestra") for _ in range(50)]
     with file.open("w") as out:
-        for number in range(1, LINES + 1):
+        for number in range(1, count + 1):
             parameters = {"ThingName": f"lamp-{number:05}", "CSR": requests[number % len(requests)]}
             out.write(f"{EVERY_TENTH if number % 10 == 0 else json.dumps(parameters)}\n")
 
 
-async def started(process: ServerProcess) -> Task:
+async def started(process: ServerProcess, count: int) -> Task:
     """Found the installation, and start a task that nobody works on yet."""
     async with works(process.config) as opened:
         folder = bucket.root(process.config)
         (folder / "factory").mkdir(parents=True)
-        write_input(folder / "factory" / "lamps.json")
+        write_input(folder / "factory" / "lamps.json", count)
         source = bucket.look(folder, "factory", "lamps.json")
         act = opened.runtime.act(REALM, "system")
         return await opened.runtime.write(lambda tx: tasks.start(tx, act, body(), source, "role"))
@@ -61,31 +69,35 @@ def numbers(tx: Tx, sql: str) -> Any:
 
 
 @pytest.mark.timeout(300)
-async def test_every_line_is_answered_once_whenever_it_is_killed(tmp_path: Path) -> None:
-    random = Random(SEED)
-    process = ServerProcess.prepare(tmp_path, {"bulk.batch": 64})
-    task = await started(process)
+@pytest.mark.parametrize("engine", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+async def test_every_line_is_answered_once_whenever_it_is_killed(
+    tmp_path: Path, engine: str, request: pytest.FixtureRequest
+) -> None:
+    random, lines = Random(SEED), LINES[engine]
+    place = {} if engine == "sqlite" else {"database.url": named(request.getfixturevalue("postgres_url"))}
+    process = ServerProcess.prepare(tmp_path, {"bulk.batch": 64, **place})
+    task = await started(process, lines)
     database = open_database(database_address(process.config))
     try:
         for kill in range(1, KILLS + 1):
             await process.start()
-            await reaches(database, task, LINES * kill // (KILLS + 2) + random.randrange(100))
+            await reaches(database, task, lines * kill // (KILLS + 2) + random.randrange(100))
             await asyncio.sleep(random.uniform(0.0, 0.05))
             await process.kill()
         assert (await database.read(lambda tx: tasks.get(tx, REALM, task.id))).ended_at is None
         await process.start()
-        await reaches(database, task, LINES)
+        await reaches(database, task, lines)
         async with asyncio.timeout(20):
             while (done := await database.read(lambda tx: tasks.get(tx, REALM, task.id))).ended_at is None:  # noqa: ASYNC110 # another process works there
                 await asyncio.sleep(0.02)
         assert await process.end() == 0
 
-        good = [number for number in range(1, LINES + 1) if number % 10]
-        assert (done.status, done.successes, done.failures) == (Status.COMPLETED, len(good), LINES - len(good))
-        results = await database.read(lambda tx: tasks.bodies(tx, REALM, task.id, Report.RESULTS, 0, LINES, LINES))
-        errors = await database.read(lambda tx: tasks.bodies(tx, REALM, task.id, Report.ERRORS, 0, LINES, LINES))
+        good = [number for number in range(1, lines + 1) if number % 10]
+        assert (done.status, done.successes, done.failures) == (Status.COMPLETED, len(good), lines - len(good))
+        results = await database.read(lambda tx: tasks.bodies(tx, REALM, task.id, Report.RESULTS, 0, lines, lines))
+        errors = await database.read(lambda tx: tasks.bodies(tx, REALM, task.id, Report.ERRORS, 0, lines, lines))
         assert [line for line, _ in results] == good
-        assert [line for line, _ in errors] == [number for number in range(1, LINES + 1) if number % 10 == 0]
+        assert [line for line, _ in errors] == [number for number in range(1, lines + 1) if number % 10 == 0]
         for line, text in results:
             assert json.loads(text)["response"]["ResourceArns"]["thing"] == REALM.arn("thing", f"lamp-{line:05}")
         count = "SELECT count(*) AS number FROM "

@@ -42,6 +42,8 @@ _PRUNE_AT_ONCE: Final = 500
 _REST: Final = 0.2
 """Rest after a batch, as a share of the time that the batch took."""
 _DATABASE_SECONDS: Final = 1.0
+_PAUSE_SECONDS: Final = 60.0
+"""Until a task is tried again that a bug threw out."""
 
 Watch = Callable[[Task], None]
 
@@ -78,8 +80,12 @@ class Runner:
     async def _take_up(self) -> None:
         for task_id, done in [each for each in self._at_work.items() if each[1].done()]:
             del self._at_work[task_id]
-            if not done.cancelled() and (error := done.exception()) is not None:
+            error = None if done.cancelled() else done.exception()
+            if isinstance(error, Unavailable):
+                log.warning("bulk registration postponed", task=task_id, reason=error.message)
+            elif error is not None:
                 log.error("bulk registration failed", task=task_id, exc_info=error)
+                self._at_work[task_id] = asyncio.create_task(asyncio.sleep(_PAUSE_SECONDS))
         runtime = self._runtime
         for task in await runtime.database.glance(lambda tx: tasks.waiting(tx, runtime.clock())):
             if len(self._at_work) < MOST_TASKS and task.id not in self._at_work:
@@ -110,8 +116,8 @@ async def work(runtime: Runtime, task: Task, runner: str, watch: Watch = lambda 
             while current is not None and current.ended_at is None:
                 watch(current)
                 current = await _patiently(runtime, current, runner, document, file)
-    except Refused as error:
-        message = error.message
+    except (Refused, OSError) as error:
+        message = error.message if isinstance(error, Refused) else f"The file cannot be read: {error.strerror}."
         await runtime.write(lambda tx: tasks.end(tx, task, Status.FAILED, message, runtime.clock()))
     finally:
         with contextlib.suppress(FleetgateError):

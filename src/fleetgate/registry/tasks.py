@@ -230,6 +230,8 @@ def advance(tx: Tx, task: Task, line: int, position: int, runner: str, now: int)
     found = find(tx, task.realm, task.id)
     if found is None or found.ended_at is not None or found.runner != runner:
         return None
+    if line <= found.line:
+        return found
     _change(
         tx,
         task,

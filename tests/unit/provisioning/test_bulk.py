@@ -14,7 +14,7 @@ from tests.runtime import REGION, Installed, installed
 from fleetgate.database.port import Database, Tx
 from fleetgate.errors import Unavailable
 from fleetgate.names import Realm
-from fleetgate.provisioning import bucket, bulk, input_lines
+from fleetgate.provisioning import bucket, bulk, input_lines, register
 from fleetgate.registry import attachments, certificates, tasks, things
 from fleetgate.registry.tasks import LEASE, Report, Status, Task
 from fleetgate.runtime import Runtime
@@ -142,6 +142,15 @@ def test_a_file_that_was_changed_fails_the_task(registration: Bulk) -> None:
     assert "was changed" in registration.work(task).message
 
 
+def test_a_file_that_cannot_be_read_fails_the_task(registration: Bulk, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(input_lines, "read", broken)
+    ended = registration.work(registration.start(lines(device("a"))))
+    assert (ended.status, ended.message) == (Status.FAILED, "The file cannot be read: Input/output error.")
+
+
 def test_a_task_is_stopped_between_two_batches(registration: Bulk, house: Installed, realm: Realm) -> None:
     task = registration.start(lines(*(device(f"lamp-{number}") for number in range(10))))
 
@@ -250,6 +259,21 @@ def check(registration: Bulk, task: Task, names: list[str]) -> None:
     assert len(house.read(lambda tx: certificates.page(tx, realm)).items) == 5
 
 
+def test_even_two_at_work_on_one_task_answer_each_line_once(registration: Bulk, house: Installed, realm: Realm) -> None:
+    """Their names are the same, so that neither notices that it lost the lease."""
+    task = registration.start(lines(*(device(f"lamp-{number}") for number in range(9)), "nonsense"))
+
+    async def both() -> None:
+        await asyncio.gather(*(bulk.work(house.runtime, task, "one") for _ in range(2)))
+
+    house.run(both())
+    ended = registration.now(task)
+    assert (ended.status, ended.successes, ended.failures) == (Status.COMPLETED, 9, 1)
+    assert len(house.read(lambda tx: certificates.page(tx, realm)).items) == 9
+    entries = [each for each in house.audited(realm) if each.action == "RegisterThing"]
+    assert sorted(each.details["line"] for each in entries) == list(range(1, 10))
+
+
 def test_a_database_that_is_away_is_waited_for(
     registration: Bulk, house: Installed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -328,3 +352,37 @@ def test_a_runner_that_goes_home_gives_its_lease_back(registration: Bulk, house:
     assert taken is not None
     assert 0 < taken.line < 60
     assert registration.work(taken).successes == 60
+
+
+def test_a_task_that_a_bug_threw_out_is_not_tried_at_once(
+    registration: Bulk, house: Installed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries: list[str] = []
+
+    def buggy(body: str) -> None:
+        tries.append(body)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(register, "read_template", buggy)
+    monkeypatch.setattr(bulk, "_LOOK_SECONDS", 0.001)
+    task = registration.start(lines(device("a")), runner=None)
+    other = Bulk(house, Realm(house.account(), REGION))
+
+    async def run() -> None:
+        running = asyncio.create_task(bulk.Runner(house.runtime).run())
+        async with asyncio.timeout(20):
+            while not tries:  # noqa: ASYNC110 # the runner works on the same loop
+                await asyncio.sleep(0.01)
+        monkeypatch.undo()
+        await until(house, await started(), lambda now: now.ended_at is not None)
+        running.cancel()
+        await asyncio.wait({running})
+
+    async def started() -> Task:
+        source = bucket.look(registration.file.parents[1], "factory", registration.file.name)
+        act = house.runtime.act(other.realm, "test")
+        return await house.runtime.write(lambda tx: tasks.start(tx, act, body(), source, "role"))
+
+    house.run(run())
+    assert len(tries) == 1
+    assert registration.now(task).ended_at is None

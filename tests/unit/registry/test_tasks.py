@@ -112,6 +112,7 @@ def test_to_advance_counts_each_answer_once(tx: Tx, act: Act) -> None:
     end = tasks.advance(tx, after, 4, 1000, "one", act.now + 2)
     assert end is not None
     assert (end.successes, end.failures) == (3, 1)
+    assert tasks.advance(tx, task, 3, 500, "one", act.now + 3) == end
 
 
 def test_to_stop(tx: Tx, act: Act, later: Later) -> None:
