@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -16,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from tests.dev_server import DevServer
 from tests.journeys.paho_device import V5, Device
 from tests.pki import new_key, signing_request
+from tests.registrations import body, device, lines
 from tests.server import PATIENCE
 
 from fleetgate.pki import keys
@@ -121,9 +124,9 @@ def test_a_batch_is_registered_and_a_device_connects(dev: DevServer, iot: Any, p
     assert iot.describe_thing(thingName="horn-7")["attributes"] == {"serialNumber": "sn-horn-7", "version": "v1"}
 
     identity = dev.keep("horn-7", certificates["horn-7"], keys.private_key_pem(pairs["horn-7"]), "")
-    device = Device(dev, identity, "horn-7", V5)
-    device.connect()
-    device.disconnect()
+    horn = Device(dev, identity, "horn-7", V5)
+    horn.connect()
+    horn.disconnect()
 
 
 def test_live_traffic_goes_on_and_a_task_is_stopped(iot: Any, put: Put) -> None:
@@ -166,3 +169,16 @@ def test_one_device_at_a_time(iot: Any) -> None:
     leaf = x509.load_pem_x509_certificate(answer["certificatePem"].encode())
     assert leaf.public_key() == key.public_key()
     assert iot.list_thing_principals(thingName="triangle")["principals"] == [answer["resourceArns"]["certificate"]]
+
+
+def test_the_command_leaves_the_work_to_the_server(dev: DevServer, tmp_path: Path) -> None:
+    (tmp_path / "template.json").write_text(body())
+    (tmp_path / "flags.json").write_text(lines(*(device(f"flag-{number}") for number in range(10))))
+    command = [sys.executable, "-m", "fleetgate", "bulk", "register", "template.json", "flags.json", "--json"]
+    place = ["--data-dir", str(dev.folder.parent / "data"), "--region", "eu-west-2"]
+    done = subprocess.run([*command, *place], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    task = json.loads(done.stdout)
+    assert (task["status"], task["successes"]) == ("Completed", 10)
+    described = dev.iot("eu-west-2").describe_thing_registration_task(taskId=task["id"])
+    assert described["successCount"] == 10

@@ -8,9 +8,16 @@ from typing import Any
 import pytest
 from tests.registrations import body, device, lines
 
+from fleetgate.cli import bulk
 from fleetgate.database.open import open_database
 from fleetgate.registry import tasks
 from fleetgate.registry.tasks import Status
+
+
+@pytest.fixture(autouse=True)
+def _no_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """None runs here, so none is waited for."""
+    monkeypatch.setattr(bulk, "_SERVER_SECONDS", 0.0)
 
 
 @pytest.fixture
