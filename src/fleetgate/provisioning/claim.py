@@ -17,6 +17,7 @@ from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from typing import Any, Final
 
 from fleetgate import authority
@@ -37,8 +38,9 @@ from fleetgate.provisioning.apply import Outcome, apply
 from fleetgate.provisioning.bound_hooks import function_name
 from fleetgate.registry import attachments, audit, certificates, claims, events, functions, outbox, templates, tokens
 from fleetgate.registry.certificates import Certificate, Status
+from fleetgate.registry.claims import Claim
 from fleetgate.runtime import HookRequest, Runtime
-from fleetgate.template.document import Kind, parse
+from fleetgate.template.document import Document, Kind, parse
 from fleetgate.template.plan import Plan
 from fleetgate.template.render import render
 
@@ -119,14 +121,15 @@ async def register_thing(
 
 
 class _Standing(Enum):
-    CLAIM = "registered claim"
+    """What a certificate can be that is no registered claim."""
+
     DEVICE = "certificate of a thing"
     UNREGISTERED = "neither"
 
 
-def _standing(tx: Tx, act: Act, fingerprint: str) -> _Standing:
-    if claims.find(tx, act.realm, fingerprint) is not None:
-        return _Standing.CLAIM
+def _standing(tx: Tx, act: Act, fingerprint: str) -> Claim | _Standing:
+    if claim := claims.find(tx, act.realm, fingerprint):
+        return claim
     if attachments.things_of(tx, act.realm, fingerprint):
         return _Standing.DEVICE
     return _Standing.UNREGISTERED
@@ -141,8 +144,9 @@ async def _may_ask(runtime: Runtime, act: Act, asker: Asker) -> None:
     def look(tx: Tx) -> None:
         remaining: int | None = config.default_budget
         match _standing(tx, act, fingerprint):
-            case _Standing.CLAIM:
-                remaining = claims.check(tx, act, fingerprint).remaining
+            case Claim() as claim:
+                claims.check(act, claim)
+                remaining = claim.remaining
             case _Standing.DEVICE:
                 remaining = 0
             case _Standing.UNREGISTERED if config.unregistered == "refuse":
@@ -167,17 +171,11 @@ def _unregistered(fingerprint: str) -> AccessDenied:
     )
 
 
-def _spend(
-    tx: Tx, act: Act, runtime: Runtime, asker: Asker, template: str, parameters: Mapping[str, str], thing: str | None
-) -> None:
-    """Count this one against the claim's budget; a claim that nobody registered gets the default one, or is refused."""
-    fingerprint = asker.principal.fingerprint
-    if claims.find(tx, act.realm, fingerprint) is None:
-        if runtime.config.claims.unregistered == "refuse":
-            raise _unregistered(fingerprint)
-        claims.register(tx, act, fingerprint, maximum=runtime.config.claims.default_budget, batch="unregistered")
-    serial = next((parameters[name] for name in SERIAL_PARAMETERS if name in parameters), thing)
-    claims.spend(tx, act, fingerprint, template, serial, thing)
+def _registered(tx: Tx, act: Act, runtime: Runtime, fingerprint: str) -> Claim:
+    """A claim that nobody registered gets the default budget, or is refused."""
+    if runtime.config.claims.unregistered == "refuse":
+        raise _unregistered(fingerprint)
+    return claims.register(tx, act, fingerprint, maximum=runtime.config.claims.default_budget, batch="unregistered")
 
 
 async def _keep(runtime: Runtime, act: Act, asker: Asker, issued: authority.Issued) -> str:
@@ -233,9 +231,10 @@ def _read(request: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
 
 
 def _open(tx: Tx, act: Act, asker: Asker, template_name: str, digest: str) -> _Case:
-    template = templates.find(tx, act.realm, template_name)
-    if template is None:
+    found = templates.find_default(tx, act.realm, template_name)
+    if found is None:
         raise NotFound(f"Provisioning template {template_name} does not exist in this account and region.")
+    template, body = found
     if template.type is not templates.Type.FLEET_PROVISIONING:
         raise AccessDenied(f"Provisioning template {template_name} is of type {template.type}, not FLEET_PROVISIONING.")
     if not template.enabled:
@@ -243,10 +242,9 @@ def _open(tx: Tx, act: Act, asker: Asker, template_name: str, digest: str) -> _C
     fingerprint = tokens.check(tx, act, digest, claim_fingerprint=asker.principal.fingerprint)
     bound = None
     if template.hook_target_arn is not None:
-        found = functions.find(tx, act.realm, function_name(template.hook_target_arn))
-        bound = f"{found.file}:{found.handler}" if found else None
-    version = templates.get_version(tx, act.realm, template_name, template.default_version)
-    return _Case(template, version.body, certificates.get(tx, act.realm, fingerprint), digest, bound)
+        function = functions.find(tx, act.realm, function_name(template.hook_target_arn))
+        bound = f"{function.file}:{function.handler}" if function else None
+    return _Case(template, body, certificates.get(tx, act.realm, fingerprint), digest, bound)
 
 
 async def _ask(
@@ -279,8 +277,13 @@ async def _ask(
 
 
 def _plan(case: _Case, parameters: Mapping[str, str]) -> Plan:
-    document = parse(case.body, Kind.FLEET_PROVISIONING)
-    return render(document, parameters, {"AWS::IoT::Certificate::Id": case.certificate.fingerprint})
+    return render(_document(case.body), parameters, {"AWS::IoT::Certificate::Id": case.certificate.fingerprint})
+
+
+@lru_cache(maxsize=256)
+def _document(body: str) -> Document:
+    """A body is what it was when its template was made, and devices ask by the same few."""
+    return parse(body, Kind.FLEET_PROVISIONING)
 
 
 def _settle(
@@ -298,13 +301,16 @@ def _settle(
     tokens.redeem(tx, act, case.digest, claim_fingerprint=claim)
     new = certificates.get(tx, act.realm, case.certificate.fingerprint)
     name = plan.thing.name if plan.thing else None
-    if _standing(tx, act, claim) is _Standing.DEVICE:
+    standing = _standing(tx, act, claim)
+    if standing is _Standing.DEVICE:
         if name is None:
             raise AccessDenied("A device's own certificate renews its thing, and this template names no thing.")
         rebind.renew(tx, act, name, claim, new)
         outcome = apply(tx, act, plan, new, lambda _: None)
     else:
-        _spend(tx, act, runtime, asker, case.template.name, parameters, name)
+        budget = standing if isinstance(standing, Claim) else _registered(tx, act, runtime, claim)
+        serial = next((parameters[each] for each in SERIAL_PARAMETERS if each in parameters), name)
+        claims.spend(tx, act, budget, case.template.name, serial, name)
         rule = rebind.rule_of(case.template)
         outcome = apply(tx, act, plan, new, lambda thing: rebind.settle(tx, act, thing, new, rule, approved=approved))
     target = act.realm.arn("thing", name) if name else act.realm.arn("cert", new.fingerprint)

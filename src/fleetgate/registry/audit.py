@@ -22,6 +22,7 @@ Outcome = Literal["ok", "refused", "failed"]
 START: Final = "0" * 64
 """The previous hash of the first entry."""
 _STEP = 500
+_encoded: Final = json.JSONEncoder(sort_keys=True).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ def add(
 
     The same entry twice in one act is one entry.
     """
-    target, reason, body = _storable(target), _storable(reason), json.dumps(details or {}, sort_keys=True)
+    target, reason, body = _storable(target), _storable(reason), _encoded(details or {})
     statements.insert_new(
         tx,
         "audit_entries",

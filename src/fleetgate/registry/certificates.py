@@ -197,7 +197,12 @@ def set_status(tx: Tx, act: Act, fingerprint: str, status: Status, *, by_service
     """
     if status not in BY_USER and not by_service:
         raise InvalidRequest(f"The status {status} is set by the service alone. Set {', '.join(sorted(BY_USER))}.")
-    old = get(tx, act.realm, fingerprint)
+    return change_status(tx, act, get(tx, act.realm, fingerprint), status)
+
+
+def change_status(tx: Tx, act: Act, old: Certificate, status: Status) -> Certificate:
+    """`set_status` of a certificate that was read in this transaction. Raises CertificateState."""
+    fingerprint = old.fingerprint
     if status == old.status:
         return old
     if status not in TRANSITIONS[old.status]:

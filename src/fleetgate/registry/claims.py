@@ -12,7 +12,7 @@ the error has it all, for the audit trail.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final
 
@@ -69,6 +69,7 @@ class Claim:
     """Whether only the serial numbers on the claim's list may be provisioned."""
     not_before: int
     not_after: int
+    certificate_status: Status
     created_at: int
     updated_at: int
 
@@ -168,11 +169,14 @@ def add_serials(tx: Tx, act: Act, fingerprint: str, serials: Iterable[str]) -> i
     return added
 
 
+_SELECT: Final = """
+    SELECT c.*, x.status FROM claims c
+    JOIN certificates x ON x.realm = c.realm AND x.fingerprint = c.fingerprint"""
+
+
 def find(tx: Tx, realm: Realm, fingerprint: str) -> Claim | None:
     rows = tx.rows(
-        "SELECT * FROM claims WHERE realm = :realm AND fingerprint = :fingerprint",
-        realm=str(realm),
-        fingerprint=fingerprint,
+        _SELECT + " WHERE c.realm = :realm AND c.fingerprint = :fingerprint", realm=str(realm), fingerprint=fingerprint
     )
     return _claim(rows[0]) if rows else None
 
@@ -184,47 +188,52 @@ def get(tx: Tx, realm: Realm, fingerprint: str) -> Claim:
     raise NotFound(f"Certificate {fingerprint} is no registered claim of this account and region.")
 
 
-def check(tx: Tx, act: Act, fingerprint: str, template: str | None = None) -> Claim:
+def check(act: Act, claim: Claim, template: str | None = None) -> None:
     """Could this claim provision one more device now? For the step before, in which a certificate is made for it.
 
     Raises AccessDenied and Throttled as `spend` does. *template* None: not known yet.
     """
-    claim = _sound(tx, act, fingerprint, template)
+    _be_sound(act, claim, template)
     if claim.remaining == 0:
         raise AccessDenied(REFUSED, reason=_spent(claim))
     _paced(claim, act.now)
-    return claim
 
 
 def spend(
-    tx: Tx, act: Act, fingerprint: str, template: str, serial: str | None = None, thing_name: str | None = None
+    tx: Tx, act: Act, claim: Claim, template: str, serial: str | None = None, thing_name: str | None = None
 ) -> Claim:
-    """Count one device: the claim as it is afterwards.
+    """Count one device against *claim*, as it was read in this transaction: the claim as it is afterwards.
 
     Where serial numbers are listed, *serial* must be on the list and is from now on *thing_name*'s: it makes no other
     thing. The same serial for the same thing again (a lost answer, a device set back) costs nothing of the budget; the
     rate counts it. Raises AccessDenied, or Throttled, with the `reason` for the audit trail.
     """
-    claim = _sound(tx, act, fingerprint, template)
+    _be_sound(act, claim, template)
     repeated = claim.serials_listed and _is_repeated(tx, act, claim, serial, thing_name)
     if claim.remaining == 0 and not repeated:
         raise AccessDenied(REFUSED, reason=_spent(claim))
     window_started, window_used = _paced(claim, act.now)
-    rows = tx.rows(
-        """UPDATE claims SET used = used + :cost, window_started = :window_started, window_used = :window_used,
+    spent = replace(
+        claim,
+        used=claim.used + (0 if repeated else 1),
+        window_started=window_started,
+        window_used=window_used,
+        updated_at=act.now,
+    )
+    tx.run(
+        """UPDATE claims SET used = :used, window_started = :window_started, window_used = :window_used,
                updated_at = :now
-           WHERE realm = :realm AND fingerprint = :fingerprint
-           RETURNING *""",
-        cost=0 if repeated else 1,
+           WHERE realm = :realm AND fingerprint = :fingerprint""",
+        used=spent.used,
         window_started=window_started,
         window_used=window_used,
         now=act.now,
         realm=str(act.realm),
-        fingerprint=fingerprint,
+        fingerprint=claim.fingerprint,
     )
     if claim.serials_listed and not repeated:
-        _use(tx, act, fingerprint, serial or "", thing_name)
-    return _claim(rows[0])
+        _use(tx, act, claim.fingerprint, serial or "", thing_name)
+    return spent
 
 
 def set_enabled(tx: Tx, act: Act, fingerprint: str, enabled: bool) -> Claim:
@@ -293,12 +302,11 @@ def delete(tx: Tx, act: Act, fingerprint: str) -> None:
 def page(tx: Tx, realm: Realm, after: str | None = None, limit: int = 25, *, batch: str | None = None) -> Page[Claim]:
     """By fingerprint; with *batch* those with that label."""
     values: dict[str, Any] = {"realm": str(realm), "after": pages.name_after(after)}
-    where = ["realm = :realm", "fingerprint > :after"]
+    where = ["c.realm = :realm", "c.fingerprint > :after"]
     if batch is not None:
-        where.append("batch = :batch")
+        where.append("c.batch = :batch")
         values["batch"] = batch
-    key = _fingerprint
-    return pages.read(tx, "SELECT * FROM claims", where, "fingerprint", limit, _claim, key, **values)
+    return pages.read(tx, _SELECT, where, "c.fingerprint", limit, _claim, _fingerprint, **values)
 
 
 def page_serials(tx: Tx, realm: Realm, fingerprint: str, after: str | None = None, limit: int = 100) -> Page[Serial]:
@@ -318,22 +326,17 @@ def page_serials(tx: Tx, realm: Realm, fingerprint: str, after: str | None = Non
     )
 
 
-def _sound(tx: Tx, act: Act, fingerprint: str, template: str | None) -> Claim:
-    """The claim, when nothing but its budget, rate and serial numbers could be against it."""
-    claim = find(tx, act.realm, fingerprint)
-    if claim is None:
-        raise AccessDenied(REFUSED, reason=f"Certificate {fingerprint} is no registered claim.")
-    certificate = certificates.get(tx, act.realm, fingerprint)
-    if problem := next(_objections(claim, certificate.status, act.now, template), None):
-        raise AccessDenied(REFUSED, reason=f"Claim {fingerprint} {problem}")
-    return claim
+def _be_sound(act: Act, claim: Claim, template: str | None) -> None:
+    """Raises AccessDenied unless nothing but its budget, rate and serial numbers could be against it."""
+    if problem := next(_objections(claim, act.now, template), None):
+        raise AccessDenied(REFUSED, reason=f"Claim {claim.fingerprint} {problem}")
 
 
-def _objections(claim: Claim, status: Status, now: int, template: str | None) -> Iterator[str]:
+def _objections(claim: Claim, now: int, template: str | None) -> Iterator[str]:
     if not claim.enabled:
         yield "is switched off."
-    if status != Status.ACTIVE:
-        yield f"is {status}, not ACTIVE."
+    if claim.certificate_status != Status.ACTIVE:
+        yield f"is {claim.certificate_status}, not ACTIVE."
     if now < claim.not_before:
         yield "does not hold yet."
     if now >= claim.not_after:
@@ -423,6 +426,7 @@ def _claim(row: Row) -> Claim:
         serials_listed=row["serials_listed"] == 1,
         not_before=row["not_before"],
         not_after=row["not_after"],
+        certificate_status=Status(row["status"]),
         created_at=row["created_at"],
         updated_at=row["updated_at"],
     )
