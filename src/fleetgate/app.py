@@ -30,6 +30,7 @@ from fleetgate.pki.pool import KeyPool
 from fleetgate.provisioning.bound_hooks import BoundHooks
 from fleetgate.runtime import Runtime
 from fleetgate.upkeep import Upkeep
+from fleetgate.wire.mqtt.errors import Reason
 from fleetgate.wire.mqtt.rules import AWS, STANDARD
 from fleetgate.wire.tls import server_context
 
@@ -39,6 +40,8 @@ MQTT_PROTOCOLS = (b"x-amzn-mqtt-ca", b"mqtt")
 HTTP_PROTOCOLS = (b"http/1.1", b"x-amzn-http-ca")
 _TICK_SECONDS = 1.0
 _RENEWAL_SECONDS = 12 * 3600
+# What is under way when the server is stopped is answered; a hook may take its time limit.
+_ANSWER_SECONDS = 6.0
 
 
 def clock() -> int:
@@ -168,6 +171,7 @@ async def serve(config: Config, reset: Reset | None = None, clock: Callable[[], 
             ]
             yield server
         finally:
+            courier.dismiss(Reason.SERVER_SHUTTING_DOWN, "the server is shutting down")
             await listener.close()
             await doors.close()
             for task in tasks:

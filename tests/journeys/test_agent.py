@@ -387,6 +387,17 @@ async def test_a_retired_certificate_cannot_ask(tmp_path: Path) -> None:
 # --- the same folder, other programs ----------------------------------------------------------------------------------
 
 
+async def test_a_server_that_stops_says_so(tmp_path: Path) -> None:
+    async with running_server(tmp_path / "data") as server:
+        fleet = await make_fleet(server.runtime, tmp_path / "claim")
+        store = MemoryStore()
+        await _provisioned(server, fleet, store)
+        client = await connected(server, store, "SN-1")
+    with pytest.raises(ConnectionLost, match="server shutting down") as caught:
+        await anext(client.messages())
+    assert caught.value.retryable
+
+
 async def test_other_programs_find_the_identity_in_force(tmp_path: Path) -> None:
     async with running_server(tmp_path / "data") as server:
         fleet = await make_fleet(server.runtime, tmp_path / "claim")

@@ -5,9 +5,12 @@ It hears of every change that somebody's rights may hang on and has the connecti
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from typing import Any, Protocol
+
+import structlog
 
 from fleetgate.names import Realm, certificate_of
 from fleetgate.registry import events, outbox
@@ -15,6 +18,8 @@ from fleetgate.registry.certificates import Status
 from fleetgate.wire.mqtt.errors import Reason
 from fleetgate.wire.mqtt.rules import Rules
 from fleetgate.wire.mqtt.switchboard import Sink, Switchboard
+
+log = structlog.get_logger(__name__)
 
 
 class Guest(Sink, Protocol):
@@ -48,6 +53,7 @@ class Courier:
         """Milliseconds that connections, sessions and keep-alives go by; no calendar."""
         self._switchboards: dict[Realm, Switchboard[Guest]] = {}
         self._guests: dict[tuple[Realm, str], set[Guest]] = defaultdict(set)
+        self._answers: set[asyncio.Task[None]] = set()
 
     def switchboard(self, realm: Realm) -> Switchboard[Guest]:
         found = self._switchboards.get(realm)
@@ -65,6 +71,20 @@ class Courier:
         if not self._guests[key]:
             del self._guests[key]
 
+    def begin(self, answer: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run what a packet is answered with; `finish` waits for it, also when the connection is gone."""
+        task = asyncio.get_running_loop().create_task(answer)
+        self._answers.add(task)
+        task.add_done_callback(self._answers.discard)
+        return task
+
+    async def finish(self, seconds: float) -> None:
+        """Before the house closes: wait for answers that are under way, but not for ever."""
+        if self._answers:
+            _, late = await asyncio.wait(tuple(self._answers), timeout=seconds)
+            if late:
+                log.warning("closed before everybody was answered", count=len(late))
+
     def guests(self) -> Iterable[Guest]:
         return [guest for some in self._guests.values() for guest in some]
 
@@ -81,10 +101,14 @@ class Courier:
         for guest in tuple(self._guests.get((realm, fingerprint), ())):
             guest.dismiss(reason, message)
 
+    def dismiss(self, reason: Reason, message: str) -> None:
+        """Send everybody away."""
+        for guest in self.guests():
+            guest.dismiss(reason, message)
+
     def empty(self) -> None:
         """Send everybody away and forget every session and retained message (a dev server's reset)."""
-        for guest in self.guests():
-            guest.dismiss(Reason.ADMINISTRATIVE_ACTION, "the server was reset")
+        self.dismiss(Reason.ADMINISTRATIVE_ACTION, "the server was reset")
         self._switchboards.clear()
 
     # -- events ------------------------------------------------------------------------------------------------------

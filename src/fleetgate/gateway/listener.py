@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Protocol, cast
 
 import structlog
@@ -19,6 +20,7 @@ from fleetgate.wire.tls import Tls, TlsFailure
 log = structlog.get_logger(__name__)
 
 HANDSHAKE_SECONDS = 10.0
+GOODBYE_SECONDS = 2.0
 # A peer that does not read what it asked for may not fill the server's memory.
 MOST_UNREAD = 4 * 1024 * 1024
 
@@ -78,13 +80,13 @@ class Plain(asyncio.Transport):
 class Doorway(asyncio.Protocol):
     """One accepted connection: TLS between the socket and the inner protocol that *admit* chooses."""
 
-    __slots__ = ("_admit", "_held", "_inner", "_leave", "_outer", "_patience", "tls")
+    __slots__ = ("_admit", "_held", "_inner", "_leave", "_outer", "_patience", "_said", "tls")
 
     def __init__(self, context: SSL.Context, admit: Admit, leave: Callable[[Doorway], None]) -> None:
         self.tls = Tls(context)
         self._admit, self._leave = admit, leave
         self._inner: asyncio.Protocol | None = None
-        self._held = False
+        self._held = self._said = False
 
     @property
     def certificate(self) -> x509.Certificate | None:
@@ -102,6 +104,9 @@ class Doorway(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._outer = cast("asyncio.Transport", transport)  # uvloop's own is not derived from it
         self._patience = asyncio.get_running_loop().call_later(HANDSHAKE_SECONDS, self._outer.abort)
+        self._here = True
+        if self._unwanted:
+            self._outer.abort()
 
     def data_received(self, data: bytes) -> None:
         self._held = True  # whatever is written meanwhile leaves in one piece
@@ -118,7 +123,8 @@ class Doorway(asyncio.Protocol):
             self._outer.close()
             return
         self._held = False
-        self._flush()
+        if self._said or not self.tls.unhurried:
+            self._flush()
         if self.tls.ended:
             self.close()
 
@@ -136,22 +142,30 @@ class Doorway(asyncio.Protocol):
         except TlsFailure:
             self._outer.abort()
             return
+        self._said = True
         if not self._held:
             self._flush()
             if self._outer.get_write_buffer_size() > MOST_UNREAD:
                 self._outer.abort()
 
     def _flush(self) -> None:
+        self._said = False
         if records := self.tls.outgoing():
             self._outer.write(records)
 
     def close(self) -> None:
         """Close after everything written has left, with a TLS goodbye."""
-        if not self._outer.is_closing():
+        if not self._here:
+            self._unwanted = True
+        elif not self._outer.is_closing():
             self.tls.close()
             self._held = False
             self._flush()
             self._outer.close()
+
+    def abort(self) -> None:
+        """Close at once, whatever is still to be sent."""
+        self._outer.abort()
 
     def pause_writing(self) -> None:
         if self._inner is not None:
@@ -176,27 +190,46 @@ class Listener:
         """By name, looked up at every accept: another context is shown from the next handshake on."""
         self._most = most
         self._inside: set[Doorway] = set()
+        self._closing = False
+        self._empty = asyncio.Event()
+        self._empty.set()
         self._servers: list[asyncio.Server] = []
+        self._closing = False
 
     async def listen(self, host: str, port: int, context: str, admit: Admit) -> int:
         """Accept on *host*:*port* (0: any free one) with the *context* of that name; gives back the port."""
 
         def accept() -> asyncio.BaseProtocol:
+            if self._closing:
+                return _Turned()
+            if self._closing:
+                return _Turned()
             if len(self._inside) >= self._most:
                 log.warning("connection turned away", reason="maximum_connections", most=self._most)
                 return _Turned()
-            doorway = Doorway(self.contexts[context], admit, self._inside.discard)
+            doorway = Doorway(self.contexts[context], admit, self._leave)
             self._inside.add(doorway)
+            self._empty.clear()
             return doorway
 
         server = await asyncio.get_running_loop().create_server(accept, host, port, backlog=4096, reuse_address=True)
         self._servers.append(server)
         return int(server.sockets[0].getsockname()[1])
 
-    async def close(self) -> None:
-        """Accept nobody any more and see everybody out."""
+    def _leave(self, doorway: Doorway) -> None:
+        self._inside.discard(doorway)
+        if not self._inside:
+            self._empty.set()
+
+    def stop(self) -> None:
+        """Accept nobody any more; who is inside stays."""
+        self._closing = True
         for server in self._servers:
             server.close()
+
+    async def close(self) -> None:
+        """Accept nobody any more and see everybody out."""
+        self.stop()
         for doorway in tuple(self._inside):
             doorway.close()
         for server in self._servers:

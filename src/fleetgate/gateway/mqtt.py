@@ -109,7 +109,7 @@ class Door(asyncio.Protocol):
             for packet in packets:
                 later = self._TAKE[type(packet)](self, packet)
                 if later is not None:
-                    self._busy = asyncio.get_running_loop().create_task(self._finish(later))
+                    self._busy = self._courier.begin(self._finish(later))
                     return
         except ProtocolError as error:
             self._close(error.reason, str(error))

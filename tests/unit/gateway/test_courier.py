@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from dataclasses import dataclass, field
 
@@ -152,3 +153,23 @@ def test_a_reset_forgets_everything(courier: Courier) -> None:
     courier.empty()
     assert guest.dismissed == [(Reason.ADMINISTRATIVE_ACTION, "the server was reset")]
     assert courier.switchboard(HERE) is not before
+
+
+async def test_answers_are_waited_for_at_the_end_and_not_for_ever(courier: Courier) -> None:
+    done: list[str] = []
+    go, never = asyncio.Event(), asyncio.Event()
+
+    async def answer(name: str, when: asyncio.Event) -> None:
+        await when.wait()
+        done.append(name)
+
+    await courier.finish(60)  # nobody has asked
+    quick = courier.begin(answer("quick", go))
+    asyncio.get_running_loop().call_soon(go.set)
+    await courier.finish(60)
+    assert done == ["quick"]
+    assert quick.done()
+    slow = courier.begin(answer("slow", never))
+    await courier.finish(0.01)
+    assert not slow.done()
+    slow.cancel()

@@ -324,10 +324,43 @@ async def test_over_so_many_newcomers_are_turned_away(context: SSL.Context, monk
     doorways[0].connection_lost(None)
     servers.accept().connection_made(sockets[3])
     assert sockets[3].state == "open"
+    monkeypatch.setattr(listener, "GOODBYE_SECONDS", 0.01)
     await house.close()
-    assert [socket.state for socket in sockets] == ["open", "closed", "closed", "closed"]
-    for doorway in doorways[1:2]:
-        doorway.connection_lost(None)
+    assert [socket.state for socket in sockets] == ["open", "aborted", "closed", "aborted"], "nobody went by himself"
+
+
+async def test_whoever_goes_in_time_is_not_cut_off(context: SSL.Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    servers, house, socket = Servers(monkeypatch), Listener(2), Socket()
+    house.contexts = {"mqtt": context}
+    await house.listen("127.0.0.1", 0, "mqtt", Inner)
+    doorway = servers.accept()
+    doorway.connection_made(socket)
+    closing = asyncio.create_task(house.close())
+    for _ in range(3):
+        await asyncio.sleep(0)
+    late = Socket()
+    servers.accept().connection_made(late)
+    assert late.state == "closed", "nobody is let in any more"
+    assert (socket.state, closing.done()) == ("closed", False)
+    doorway.connection_lost(None)
+    await closing
+    assert socket.state == "closed"
+
+
+async def test_who_is_accepted_while_the_house_closes_is_sent_away(
+    context: SSL.Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The event loop says that somebody came some time after it has accepted."""
+    servers, house = Servers(monkeypatch), Listener(10)
+    house.contexts = {"mqtt": context}
+    await house.listen("127.0.0.1", 0, "mqtt", Inner)
+    accepted = servers.accept()
+    await house.close()
+    early, late = Socket(), Socket()
+    accepted.connection_made(early)
+    servers.accept().connection_made(late)
+    assert (early.state, late.state) == ("aborted", "closed")
+    accepted.connection_lost(None)
 
 
 async def test_another_context_holds_from_the_next_connection_on(
