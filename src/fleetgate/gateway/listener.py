@@ -80,13 +80,14 @@ class Plain(asyncio.Transport):
 class Doorway(asyncio.Protocol):
     """One accepted connection: TLS between the socket and the inner protocol that *admit* chooses."""
 
-    __slots__ = ("_admit", "_held", "_inner", "_leave", "_outer", "_patience", "_said", "tls")
+    __slots__ = ("_admit", "_held", "_here", "_inner", "_leave", "_outer", "_patience", "_said", "_unwanted", "tls")
 
     def __init__(self, context: SSL.Context, admit: Admit, leave: Callable[[Doorway], None]) -> None:
         self.tls = Tls(context)
         self._admit, self._leave = admit, leave
         self._inner: asyncio.Protocol | None = None
         self._held = self._said = False
+        self._here = self._unwanted = False  # it has its transport; it was closed before that
 
     @property
     def certificate(self) -> x509.Certificate | None:
@@ -165,7 +166,9 @@ class Doorway(asyncio.Protocol):
 
     def abort(self) -> None:
         """Close at once, whatever is still to be sent."""
-        self._outer.abort()
+        if self._here:
+            self._outer.abort()
+        self._unwanted = True
 
     def pause_writing(self) -> None:
         if self._inner is not None:
@@ -190,7 +193,6 @@ class Listener:
         """By name, looked up at every accept: another context is shown from the next handshake on."""
         self._most = most
         self._inside: set[Doorway] = set()
-        self._closing = False
         self._empty = asyncio.Event()
         self._empty.set()
         self._servers: list[asyncio.Server] = []
@@ -200,8 +202,6 @@ class Listener:
         """Accept on *host*:*port* (0: any free one) with the *context* of that name; gives back the port."""
 
         def accept() -> asyncio.BaseProtocol:
-            if self._closing:
-                return _Turned()
             if self._closing:
                 return _Turned()
             if len(self._inside) >= self._most:
@@ -228,10 +228,15 @@ class Listener:
             server.close()
 
     async def close(self) -> None:
-        """Accept nobody any more and see everybody out."""
+        """Accept nobody any more and see everybody out; who does not take what is left to say in time is cut off."""
         self.stop()
         for doorway in tuple(self._inside):
             doorway.close()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(GOODBYE_SECONDS):
+                await self._empty.wait()
+        for doorway in tuple(self._inside):
+            doorway.abort()
         for server in self._servers:
             await server.wait_closed()
 
