@@ -33,6 +33,7 @@ from fleetgate.wire.mqtt.packets import V4, V5, Connect
 
 
 async def certificates_of(server: Server, thing: str) -> list[Certificate]:
+    await server.courier.finish(10)  # what follows from a connection is noted beside it
     return await server.runtime.database.read(lambda tx: attachments.certificates_of(tx, REALM, thing))
 
 

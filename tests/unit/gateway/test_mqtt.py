@@ -85,6 +85,7 @@ async def test_a_certificate_in_force_is_let_in_and_its_first_time_is_noted(hall
         answer = await caller.connect(version=version)
         assert (answer.reason, answer.session_present) == (Reason.SUCCESS, False)
         caller.leave()
+    await hall.courier.finish(10)
     kept = await hall.runtime.database.read(lambda tx: tx.rows("SELECT first_connected_at FROM certificates"))
     assert [row["first_connected_at"] for row in kept] == [hall.house.time[0]]
 
