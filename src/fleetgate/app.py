@@ -171,6 +171,8 @@ async def serve(config: Config, reset: Reset | None = None, clock: Callable[[], 
             ]
             yield server
         finally:
+            listener.stop()
+            await courier.finish(_ANSWER_SECONDS)
             courier.dismiss(Reason.SERVER_SHUTTING_DOWN, "the server is shutting down")
             await listener.close()
             await doors.close()
