@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import pytest
 
 from fleetgate.database.migrate import migrate
 from fleetgate.database.open import open_database
 from fleetgate.database.port import Database, Tx
+from fleetgate.errors import Unavailable
 from fleetgate.names import Act, Realm
 from fleetgate.registry import audit, outbox
 from fleetgate.registry.events import PolicyChanged
@@ -85,3 +88,52 @@ async def test_a_clock_that_is_set_back_puts_nothing_off(database: Database) -> 
     now = NOW - 1
     await upkeep._sweep()
     assert await database.write(lambda tx: outbox.replay(tx, 0)) == 0
+
+
+class Gone:
+    """A database that answers nobody as long as it is away."""
+
+    def __init__(self, database: Database) -> None:
+        self._database, self.away = database, True
+
+    async def read(self, work: Callable[[Tx], Any]) -> Any:
+        return await self._database.read(work)
+
+    async def glance(self, work: Callable[[Tx], Any]) -> Any:
+        return await self._database.glance(work)
+
+    async def write(self, work: Callable[[Tx], Any]) -> Any:
+        if self.away:
+            raise Unavailable("The database does not answer.")
+        return await self._database.write(work)
+
+    async def close(self) -> None:
+        await self._database.close()
+
+
+async def test_refusals_wait_for_a_database_that_is_away(database: Database) -> None:
+    gone = Gone(database)
+    upkeep = Upkeep(gone, lambda: NOW)
+    for number in range(MOST_AT_ONCE + 1):
+        upkeep.refused(Refusal(act(number), "Connect", f"client/{number}", "no"))
+    with pytest.raises(Unavailable):
+        await upkeep.finish()
+    gone.away = False
+    await upkeep.finish()
+    report = await database.read(audit.verify)
+    assert (report.sealed, report.broken) == (MOST_AT_ONCE + 1, None)
+
+
+async def test_it_goes_on_when_the_database_is_back(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fleetgate.upkeep._SECONDS", 0.001)
+    gone = Gone(database)
+    upkeep = Upkeep(gone, lambda: NOW)
+    upkeep.refused(Refusal(act(), "Connect", "client/a", "no"))
+    running = asyncio.create_task(upkeep.run())
+    await asyncio.sleep(0.01)
+    gone.away = False
+    async with asyncio.timeout(10):
+        while (await database.read(audit.verify)).sealed == 0:  # noqa: ASYNC110 # rows set no event
+            await asyncio.sleep(0.001)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
