@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import structlog
 
+from fleetgate.gateway import eager
 from fleetgate.names import Realm, certificate_of
 from fleetgate.registry import events, outbox
 from fleetgate.registry.certificates import Status
@@ -71,9 +72,14 @@ class Courier:
         if not self._guests[key]:
             del self._guests[key]
 
-    def begin(self, answer: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run what a packet is answered with; `finish` waits for it, also when the connection is gone."""
-        task = asyncio.get_running_loop().create_task(answer)
+    def begin(self, answer: Coroutine[Any, Any, None], *, at_once: bool = False) -> asyncio.Task[None] | None:
+        """Run what a packet is answered with; `finish` waits for it, also when the connection is gone.
+
+        *at_once*: None when it came to its end without having to wait for anything.
+        """
+        task = eager.start(answer) if at_once else asyncio.get_running_loop().create_task(answer)
+        if task is None:
+            return None
         self._answers.add(task)
         task.add_done_callback(self._answers.discard)
         return task

@@ -24,13 +24,12 @@ def start(work: Coroutine[Any, Any, None]) -> asyncio.Task[None] | None:
 @coroutine
 def _rest(work: Coroutine[Any, Any, None], awaited: Any) -> Generator[Any, Any, None]:
     while True:
+        failed: BaseException | None = None
         try:
             value = yield awaited
         except BaseException as error:  # noqa: BLE001 # *work* decides, as if it had been awaited
-            step, argument = work.throw, error
-        else:
-            step, argument = work.send, value
+            failed = error
         try:
-            awaited = step(argument)
+            awaited = work.send(value) if failed is None else work.throw(failed)
         except StopIteration:
             return

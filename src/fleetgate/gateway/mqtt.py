@@ -51,6 +51,8 @@ log = structlog.get_logger(__name__)
 
 # What a client may send while an earlier packet of its is being answered, before its socket is left unread.
 _MOST_WAITING = 256 * 1024
+# How long the acknowledgement of a request waits for the answer, to save both sides a packet.
+_COMPANY_SECONDS = 0.05
 _NOBODY = Realm("000000000000", "us-east-1")
 
 
@@ -71,6 +73,8 @@ class Door(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._patience: asyncio.TimerHandle
         self._busy: asyncio.Task[None] | None = None
+        self._kept = b""
+        self._keeping: asyncio.TimerHandle
         self._judging: asyncio.Task[None] | None = None
         self._outdated = False  # the rights: something they rest on has changed since they were looked up
         self._paused = False
@@ -109,7 +113,9 @@ class Door(asyncio.Protocol):
             for packet in packets:
                 later = self._TAKE[type(packet)](self, packet)
                 if later is not None:
-                    self._busy = self._courier.begin(self._finish(later))
+                    # A CONNECT on SQLite needs not wait. Nor may some requests, but a chain of those has no bound.
+                    task = self._courier.begin(self._finish(later), at_once=isinstance(packet, Connect))
+                    self._busy = task or self._busy
                     return
         except ProtocolError as error:
             self._close(error.reason, str(error))
@@ -135,13 +141,20 @@ class Door(asyncio.Protocol):
 
     def _send(self, packet: Packet) -> None:
         if not self._over:
-            self._transport.write(self._connection.send(packet, self._courier.now()))
+            self._write(self._connection.send(packet, self._courier.now()))
+
+    def _write(self, data: bytes) -> None:
+        """Send *data*, after what was kept to leave together with it."""
+        if self._kept:
+            data, self._kept = self._kept + data, b""
+            self._keeping.cancel()
+        self._transport.write(data)
 
     def _close(self, reason: Reason, message: str) -> None:
         """Say why, where the version has words for it, and close."""
         if not self._over:
             self._over = True
-            self._transport.write(self._connection.farewell(reason, message))
+            self._write(self._connection.farewell(reason, message))
             self._transport.close()
 
     def _vanish(self) -> None:
@@ -186,10 +199,17 @@ class Door(asyncio.Protocol):
         if not self._may_connect(packet, grounds):
             return
         if principal.certificate.first_connected_at is None:
-            own = self._act()
-            await runtime.write(lambda tx: certificates.connected(tx, own, fingerprint))
-        if not self._over:
-            self._open(packet)
+            self._courier.begin(self._mark(self._act(), fingerprint))
+        self._open(packet)
+
+    async def _mark(self, act: Act, fingerprint: str) -> None:
+        """Note the first connection. The CONNACK does not wait for the disk: the note comes before whatever anybody
+        asks for from here on, and one that a crash loses is made at the next connection.
+        """
+        try:
+            await self._runtime.write(lambda tx: certificates.connected(tx, act, fingerprint))
+        except FleetgateError as error:
+            log.warning("first connection not noted", reason=error.message, client_id=self.client_id)
 
     def _may_connect(self, packet: Connect, grounds: Grounds) -> bool:
         """iot:Connect under conditions of its own, and what the will asks for. Closes where the answer is no."""
@@ -258,8 +278,10 @@ class Door(asyncio.Protocol):
                 return None
             raise ProtocolError(Reason.TOPIC_NAME_INVALID, f"{packet.topic} is reserved, and none of the known ones")
         # The request is taken; how it went is the answer's to say. A client whose patience with a PUBACK is shorter
-        # than a hook's five seconds would ask twice otherwise.
-        self._acknowledge(packet, Reason.SUCCESS)
+        # than a hook's five seconds would ask twice otherwise; an answer that comes soon takes it along.
+        if packet.packet_id is not None:
+            self._kept += self._connection.send(PubAck(packet.packet_id), self._courier.now())
+            self._keeping = asyncio.get_running_loop().call_later(_COMPANY_SECONDS, self._write, b"")
         return self._answer(call, packet.payload)
 
     async def _answer(self, call: reserved.Call, payload: bytes) -> None:
@@ -343,7 +365,7 @@ class Door(asyncio.Protocol):
         except ProtocolError as error:
             self._close(error.reason, str(error))
             return
-        self._transport.write(data)
+        self._write(data)
         if not data and message.packet_id is not None and self._session is not None:
             # Over the peer's maximum packet size: it counts as delivered [MQTT-3.1.2-25].
             self._courier.switchboard(self.realm).acknowledged(self._session, message.packet_id, self._courier.now())

@@ -165,11 +165,13 @@ async def test_answers_are_waited_for_at_the_end_and_not_for_ever(courier: Couri
 
     await courier.finish(60)  # nobody has asked
     quick = courier.begin(answer("quick", go))
+    assert quick is not None
     asyncio.get_running_loop().call_soon(go.set)
     await courier.finish(60)
     assert done == ["quick"]
     assert quick.done()
-    slow = courier.begin(answer("slow", never))
+    slow = courier.begin(answer("slow", never), at_once=True)
+    assert slow is not None
     await courier.finish(0.01)
     assert not slow.done()
     slow.cancel()
