@@ -10,13 +10,25 @@ import asyncio
 import ssl
 from typing import Any
 
+import structlog
 import uvicorn
 from cryptography.hazmat.primitives.serialization import Encoding
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from fleetgate.gateway.listener import Visitor
+from fleetgate.gateway.listener import Turned, Visitor
 
+log = structlog.get_logger(__name__)
+
+LONGEST_HEAD = 64 * 1024
+"""Bytes of a request's line and headers together, and of whatever else is no body."""
+SECONDS_FOR_HEAD = 30.0
+"""From the connection, or from a later request's first byte, until its headers are complete."""
+MOST_CONNECTIONS = 1_000
+"""Of operators; one more is turned away. Devices' connections are the listener's to count."""
 _SECONDS_IDLE = 75
+_PIECE = 16 * 1024
+_TOO_LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
 class HttpDoors:
@@ -41,18 +53,22 @@ class HttpDoors:
 
     def door(self, visitor: Visitor | None = None) -> asyncio.Protocol:
         """The protocol for one connection; *visitor* is the device at the other end of the TLS."""
-        protocol: Any = self._config.http_protocol_class(  # type: ignore[call-arg] # typed as asyncio.Protocol only
-            config=self._config, server_state=self._state, app_state={}
-        )
+        protocol = _Door(config=self._config, server_state=self._state, app_state={})
         if visitor is not None:
             protocol.app = _Told(protocol.app, visitor)
-        door: asyncio.Protocol = protocol
-        return door
+        return protocol
 
     async def listen(self, host: str, port: int, context: ssl.SSLContext | None = None) -> int:
         """Accept on *host*:*port* (0: any free one) and give back the port."""
+
+        def accept() -> asyncio.BaseProtocol:
+            if len(self._state.connections) >= MOST_CONNECTIONS:
+                log.warning("connection turned away", most=MOST_CONNECTIONS)
+                return Turned()
+            return self.door()
+
         server = await asyncio.get_running_loop().create_server(
-            self.door, host, port, ssl=context, backlog=2048, reuse_address=True
+            accept, host, port, ssl=context, backlog=2048, reuse_address=True
         )
         self._servers.append(server)
         return int(server.sockets[0].getsockname()[1])
@@ -65,6 +81,65 @@ class HttpDoors:
             connection.shutdown()
         if self._state.tasks:
             await asyncio.wait(self._state.tasks, timeout=5)
+
+
+class _Door(HttpToolsProtocol):
+    """uvicorn's protocol, which has a bound for bodies, and here one for all else: in bytes and in time."""
+
+    def __init__(self, config: uvicorn.Config, server_state: ServerState, app_state: dict[str, Any]) -> None:
+        super().__init__(config=config, server_state=server_state, app_state=app_state)
+        self._patience: asyncio.TimerHandle | None = None
+        self._head = 0
+        self._heard_body = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
+        super().connection_made(transport)
+        self._wait_for_head()
+
+    def data_received(self, data: bytes) -> None:
+        """In pieces, so that a head that is too long is noticed before it is kept."""
+        for at in range(0, len(data), _PIECE):
+            piece = data[at : at + _PIECE]
+            self._heard_body = False
+            super().data_received(piece)
+            if self.transport.is_closing():
+                return
+            self._head += 0 if self._heard_body else len(piece)
+            if self._head > LONGEST_HEAD:
+                log.info("refused", reason=f"the head of a request is longer than {LONGEST_HEAD} bytes")
+                self.transport.write(_TOO_LONG)
+                self.transport.close()
+                return
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._head = 0
+        self._wait_for_head()
+
+    def on_headers_complete(self) -> None:
+        self._stop_waiting()
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._heard_body = True
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._heard_body = True
+        super().on_message_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def _wait_for_head(self) -> None:
+        if self._patience is None:
+            self._patience = self.loop.call_later(SECONDS_FOR_HEAD, self.transport.abort)
+
+    def _stop_waiting(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
 
 
 class _Told:

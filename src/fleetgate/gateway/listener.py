@@ -203,10 +203,10 @@ class Listener:
 
         def accept() -> asyncio.BaseProtocol:
             if self._closing:
-                return _Turned()
+                return Turned()
             if len(self._inside) >= self._most:
                 log.warning("connection turned away", reason="maximum_connections", most=self._most)
-                return _Turned()
+                return Turned()
             doorway = Doorway(self.contexts[context], admit, self._leave)
             self._inside.add(doorway)
             self._empty.clear()
@@ -241,6 +241,8 @@ class Listener:
             await server.wait_closed()
 
 
-class _Turned(asyncio.Protocol):
+class Turned(asyncio.Protocol):
+    """For a newcomer when the house is full: the door closes again."""
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport.close()
