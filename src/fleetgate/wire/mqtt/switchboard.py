@@ -151,7 +151,7 @@ class Switchboard(Generic[S]):
             if (expiry := farewell.properties.get("session_expiry_interval")) is not None:
                 session.expiry = min(expiry, self.rules.session_expiry_most)
         delay = will.properties.get("will_delay_interval", 0) if will is not None else 0
-        stays = keep_session and session.expiry > 0
+        stays = keep_session and session.expiry > 0 and len(self._clients) <= self.rules.sessions
         if stays:
             client.expires_at = None if session.expiry == NEVER else now + session.expiry * 1000
             self._wake(client.expires_at, client_id)

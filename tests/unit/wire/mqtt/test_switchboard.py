@@ -232,6 +232,20 @@ def test_a_will_may_bring_the_client_back() -> None:
     assert house.sink("a") is not None
 
 
+def test_sessions_that_nobody_comes_back_for_are_bounded() -> None:
+    house = board(replace(STANDARD, sessions=2))
+    for client_id in ("a", "b", "c", "d"):
+        house.join(client_id)
+        house.detach(client_id, house.line(client_id), 0)
+    assert [house.session(client_id) is not None for client_id in "abcd"] == [True, True, False, False]
+    assert house.join("a", 1).session_present
+    house.detach("a", house.line("a"), 1)
+    house.due(10**9)
+    house.join("d", 10**9)
+    house.detach("d", house.line("d"), 10**9)
+    assert house.session("d") is not None
+
+
 def test_times_that_no_longer_hold_are_forgotten() -> None:
     house = board()
     will = Will("will", b"x", properties={"will_delay_interval": 5})
