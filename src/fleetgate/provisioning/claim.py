@@ -21,7 +21,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from fleetgate import authority
-from fleetgate.access import Principal
+from fleetgate.access import Principal, identify_again
 from fleetgate.database.port import Tx
 from fleetgate.errors import (
     AccessDenied,
@@ -184,6 +184,7 @@ async def _keep(runtime: Runtime, act: Act, asker: Asker, issued: authority.Issu
     claim = asker.principal.fingerprint
 
     def keep(tx: Tx) -> None:
+        identify_again(tx, asker.principal, act.now)
         authority.record(tx, act, issued, Status.PENDING_ACTIVATION, claim_fingerprint=claim)
         tokens.issue(
             tx,
@@ -286,6 +287,19 @@ def _document(body: str) -> Document:
     return parse(body, Kind.FLEET_PROVISIONING)
 
 
+def _be_unchanged(tx: Tx, act: Act, then: templates.Template) -> None:
+    """Raises AccessDenied where the template that the plan was made by would say something else by now."""
+    now = templates.find(tx, act.realm, then.name)
+    if now is None or _terms(now) != _terms(then):
+        raise AccessDenied(f"Provisioning template {then.name} changed meanwhile; ask again.")
+
+
+def _terms(template: templates.Template) -> tuple[object, ...]:
+    """`created_at` tells a template from one that took its name."""
+    version = template.created_at, template.default_version
+    return *version, template.enabled, template.hook_target_arn, template.reprovisioning
+
+
 def _settle(
     tx: Tx,
     act: Act,
@@ -296,8 +310,13 @@ def _settle(
     parameters: Mapping[str, str],
     approved: bool,
 ) -> Outcome:
-    """The one transaction. The token is redeemed first: of two that come at once the second finds it used."""
+    """The one transaction. The token is redeemed first: of two that come at once the second finds it used.
+
+    A hook may think for seconds, in which the asker can be revoked and the template change: both are looked at again.
+    """
     claim = asker.principal.fingerprint
+    identify_again(tx, asker.principal, act.now)
+    _be_unchanged(tx, act, case.template)
     tokens.redeem(tx, act, case.digest, claim_fingerprint=claim)
     new = certificates.get(tx, act.realm, case.certificate.fingerprint)
     name = plan.thing.name if plan.thing else None
