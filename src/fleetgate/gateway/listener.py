@@ -21,8 +21,11 @@ log = structlog.get_logger(__name__)
 
 HANDSHAKE_SECONDS = 10.0
 GOODBYE_SECONDS = 2.0
-# A peer that does not read what it asked for may not fill the server's memory.
-MOST_UNREAD = 4 * 1024 * 1024
+# A peer that does not read what it asked for may not fill the server's memory. More than a session's queue, which may
+# come at once.
+MOST_UNREAD = 10 * 1024 * 1024
+# What is written while a piece of the peer's is taken in leaves together, up to here.
+_MOST_HELD = 64 * 1024
 
 
 class Visitor(Protocol):
@@ -80,13 +83,14 @@ class Plain(asyncio.Transport):
 class Doorway(asyncio.Protocol):
     """One accepted connection: TLS between the socket and the inner protocol that *admit* chooses."""
 
-    __slots__ = ("_admit", "_held", "_here", "_inner", "_leave", "_outer", "_patience", "_said", "_unwanted", "tls")
+    __slots__ = ("_admit", "_held", "_here", "_inner", "_leave", "_outer", "_patience", "_unsent", "_unwanted", "tls")
 
     def __init__(self, context: SSL.Context, admit: Admit, leave: Callable[[Doorway], None]) -> None:
         self.tls = Tls(context)
         self._admit, self._leave = admit, leave
         self._inner: asyncio.Protocol | None = None
-        self._held = self._said = False
+        self._held = False
+        self._unsent = 0  # bytes written and not flushed yet
         self._here = self._unwanted = False  # it has its transport; it was closed before that
 
     @property
@@ -124,7 +128,7 @@ class Doorway(asyncio.Protocol):
             self._outer.close()
             return
         self._held = False
-        if self._said or not self.tls.unhurried:
+        if self._unsent or not self.tls.unhurried:
             self._flush()
         if self.tls.ended:
             self.close()
@@ -143,16 +147,17 @@ class Doorway(asyncio.Protocol):
         except TlsFailure:
             self._outer.abort()
             return
-        self._said = True
-        if not self._held:
+        self._unsent += len(data)
+        if not self._held or self._unsent > _MOST_HELD:
             self._flush()
-            if self._outer.get_write_buffer_size() > MOST_UNREAD:
-                self._outer.abort()
 
     def _flush(self) -> None:
-        self._said = False
+        self._unsent = 0
         if records := self.tls.outgoing():
             self._outer.write(records)
+            if self._outer.get_write_buffer_size() > MOST_UNREAD:
+                log.info("connection cut off", reason="the peer does not read", address=self.address)
+                self._outer.abort()
 
     def close(self) -> None:
         """Close after everything written has left, with a TLS goodbye."""

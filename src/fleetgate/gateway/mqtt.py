@@ -77,7 +77,8 @@ class Door(asyncio.Protocol):
         self._keeping: asyncio.TimerHandle
         self._judging: asyncio.Task[None] | None = None
         self._outdated = False  # the rights: something they rest on has changed since they were looked up
-        self._paused = False
+        self._full = False  # the transport: the peer does not read
+        self._paused = False  # the reading
         self._over = False
         self._told = ""  # of the last denial: what the device is told
 
@@ -92,9 +93,22 @@ class Door(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         packets = self._connection.receive(data, self._courier.now())
-        if self._busy is None:
+        if self._busy is None and not self._full:
             self._go_through(packets)
-        elif not self._paused and self._connection.waiting > _MOST_WAITING:
+        elif self._connection.waiting > _MOST_WAITING:
+            self._pause()
+
+    def pause_writing(self) -> None:
+        """The peer does not read: nothing more is taken that would have to be answered."""
+        self._full = True
+        self._pause()
+
+    def resume_writing(self) -> None:
+        self._full = False
+        self._go_on()
+
+    def _pause(self) -> None:
+        if not self._paused:
             self._paused = True
             self._transport.pause_reading()
 
@@ -117,6 +131,8 @@ class Door(asyncio.Protocol):
                     task = self._courier.begin(self._finish(later), at_once=isinstance(packet, Connect))
                     self._busy = task or self._busy
                     return
+                if self._full:
+                    return
         except ProtocolError as error:
             self._close(error.reason, str(error))
 
@@ -132,7 +148,11 @@ class Door(asyncio.Protocol):
             log.exception("connection closed", client_id=self.client_id)
             self._close(Reason.UNSPECIFIED_ERROR, "")
         self._busy = None
-        if self._over:
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Take what was left lying, unless there still is a reason to let it lie."""
+        if self._over or self._full or self._busy is not None:
             return
         if self._paused:
             self._paused = False

@@ -56,6 +56,7 @@ class Socket(asyncio.Transport):
         self.state = "open"
         self.reading = True
         self.unread = 0
+        self.takes = True  # the peer reads what is sent
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.sent += data
@@ -79,7 +80,7 @@ class Socket(asyncio.Transport):
         return self.reading
 
     def get_write_buffer_size(self) -> int:
-        return self.unread
+        return self.unread if self.takes else len(self.sent)
 
 
 class Visit:
@@ -107,8 +108,9 @@ class Visit:
         """Let both ends have what the other one has sent."""
         if data := self._outgoing.read():
             self.doorway.data_received(data)
-        self._incoming.write(bytes(self.socket.sent))
-        self.socket.sent.clear()
+        if self.socket.takes:
+            self._incoming.write(bytes(self.socket.sent))
+            self.socket.sent.clear()
 
     def shake_hands(self) -> None:
         for _ in range(4):
@@ -267,6 +269,21 @@ async def test_a_peer_that_does_not_read_is_cut_off(visit: Visit) -> None:
     visit.socket.unread = listener.MOST_UNREAD + 1
     visit.inner.transport.write(b"more")
     assert visit.socket.state == "aborted"
+
+
+@pytest.mark.parametrize("size", [100, 100_000], ids=["many", "large"])
+async def test_not_even_within_one_record_may_a_peer_ask_for_more_than_it_reads(visit: Visit, size: int) -> None:
+    """Each record that comes in asks for a hundred times as much, and nothing that goes out is read."""
+
+    def answer(data: bytes) -> None:
+        for _ in range(40_000_000 // size):
+            visit.inner.transport.write(b"x" * size)
+
+    visit.inner.data_received = answer  # type: ignore[method-assign] # this test's own protocol
+    visit.socket.takes = False
+    visit.say(b"x")
+    assert visit.socket.state == "aborted"
+    assert len(visit.socket.sent) < listener.MOST_UNREAD + 1_000_000
 
 
 async def test_a_handshake_has_its_time(

@@ -169,6 +169,31 @@ async def test_a_session_waits_for_its_client(hall: Hall) -> None:
     assert message.payload == b"1"
 
 
+async def test_whoever_does_not_read_is_not_read_either(hall: Hall) -> None:
+    caller = hall.call(await hall.certificate(ALL))
+    await caller.connect()
+    write, wire = caller.wire.write, caller.wire
+
+    def narrow(data: bytes | bytearray | memoryview) -> None:
+        """As a transport that is full tells its protocol."""
+        write(data)
+        if len(wire.sent) >= 20:
+            caller.door.pause_writing()
+
+    wire.write = narrow  # type: ignore[method-assign] # this test's own transport
+    caller.send(*[PingReq()] * 1000)
+    assert (len(wire.sent), wire.paused) == (20, True)
+    caller.send(PingReq())
+    assert len(wire.sent) == 20
+    for _ in range(101):
+        assert await caller.idle() != []
+        caller.door.resume_writing()
+    assert not wire.sent
+    assert not wire.paused
+    caller.send(PingReq())
+    assert await caller.idle() == [PingResp()]
+
+
 async def test_a_connection_lost_while_it_is_looked_up(hall: Hall) -> None:
     caller = hall.call(await hall.certificate(ALL))
     caller.send(Connect("c"))
