@@ -21,6 +21,8 @@ log = structlog.get_logger(__name__)
 
 HANDSHAKE_SECONDS = 10.0
 GOODBYE_SECONDS = 2.0
+# For one connection that is closed, to take what is left to say: long enough for a slow link.
+LINGER_SECONDS = 10.0
 # A peer that does not read what it asked for may not fill the server's memory. More than a session's queue, which may
 # come at once.
 MOST_UNREAD = 10 * 1024 * 1024
@@ -123,9 +125,7 @@ class Doorway(asyncio.Protocol):
                 self._inner.data_received(plain)
         except TlsFailure as failure:
             log.debug("tls refused", reason=str(failure), address=self.address)
-            self._held = False
-            self._flush()
-            self._outer.close()
+            self._depart()
             return
         self._held = False
         if self._unsent or not self.tls.unhurried:
@@ -165,9 +165,15 @@ class Doorway(asyncio.Protocol):
             self._unwanted = True
         elif not self._outer.is_closing():
             self.tls.close()
-            self._held = False
-            self._flush()
-            self._outer.close()
+            self._depart()
+
+    def _depart(self) -> None:
+        """Close when what is left to say has been taken, or has not been for too long."""
+        self._held = False
+        self._flush()
+        self._outer.close()
+        self._patience.cancel()
+        self._patience = asyncio.get_running_loop().call_later(LINGER_SECONDS, self._outer.abort)
 
     def abort(self) -> None:
         """Close at once, whatever is still to be sent."""

@@ -286,6 +286,29 @@ async def test_not_even_within_one_record_may_a_peer_ask_for_more_than_it_reads(
     assert len(visit.socket.sent) < listener.MOST_UNREAD + 1_000_000
 
 
+@pytest.mark.parametrize("broken", [False, True])
+async def test_a_peer_that_leaves_without_taking_its_goodbye_is_cut_off(
+    visit: Visit, broken: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listener, "LINGER_SECONDS", 0.01)
+    visit.inner.transport.write(b"goodbye")
+    if broken:
+        visit.doorway.data_received(b"\x17\x03\x03\x00\x20" + b"x" * 32)
+    else:
+        visit.inner.transport.close()
+    assert visit.socket.state == "closed"
+    await asyncio.sleep(0.05)
+    assert visit.socket.state == "aborted"
+
+
+async def test_who_has_gone_in_time_is_left_alone(visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener, "LINGER_SECONDS", 0.01)
+    visit.inner.transport.close()
+    visit.doorway.connection_lost(None)
+    await asyncio.sleep(0.05)
+    assert visit.socket.state == "closed"
+
+
 async def test_a_handshake_has_its_time(
     context: SSL.Context, device: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
