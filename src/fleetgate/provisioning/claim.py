@@ -36,6 +36,7 @@ from fleetgate.pki import csr, keys
 from fleetgate.provisioning import rebind
 from fleetgate.provisioning.apply import Outcome, apply
 from fleetgate.provisioning.bound_hooks import function_name
+from fleetgate.provisioning.serial import serial_of
 from fleetgate.registry import attachments, audit, certificates, claims, events, functions, outbox, templates, tokens
 from fleetgate.registry.certificates import Certificate, Status
 from fleetgate.registry.claims import Claim
@@ -46,8 +47,6 @@ from fleetgate.template.render import render
 
 HOOK_DENIED: Final = "The pre-provisioning hook did not allow this."
 """All that a device is told; what the hook said, and that nobody answered, is for the audit trail."""
-SERIAL_PARAMETERS: Final = ("SerialNumber", "serialNumber", "DeviceSerial", "deviceId")
-"""The parameter that a claim's allow-list is held against: the first of these that the device sent."""
 LEAST_ROOM: Final = 1_000
 """Certificates that may wait to be provisioned for any asker, so that answers lost on the way shut nobody out."""
 _TOKEN_BYTES: Final = 48
@@ -328,7 +327,7 @@ def _settle(
         outcome = apply(tx, act, plan, new, lambda _: None)
     else:
         budget = standing if isinstance(standing, Claim) else _registered(tx, act, runtime, claim)
-        serial = next((parameters[each] for each in SERIAL_PARAMETERS if each in parameters), name)
+        serial = serial_of(_document(case.body), parameters, name) if budget.serials_listed else None
         claims.spend(tx, act, budget, case.template.name, serial, name)
         rule = rebind.rule_of(case.template)
         outcome = apply(tx, act, plan, new, lambda thing: rebind.settle(tx, act, thing, new, rule, approved=approved))

@@ -253,7 +253,29 @@ async def test_a_template_of_another_type(factory: Factory) -> None:
         await factory.ask({"certificateOwnershipToken": made["certificateOwnershipToken"]}, template="jitp")
 
 
-async def test_the_serial_number_is_the_first_known_parameter_or_the_thing(found: Callable[..., Any]) -> None:
+async def test_a_listed_serial_number_makes_no_thing_of_another_name(found: Callable[..., Any]) -> None:
+    body = json.loads(template_body("fleet-production"))
+    body["Parameters"] = {name: {"Type": "String"} for name in ("DeviceName", "AWS::IoT::Certificate::Id")}
+    body["Resources"]["thing"]["Properties"]["ThingName"] = {"Ref": "DeviceName"}
+    factory = await found(serials=["SN-1"], body=json.dumps(body))
+    made = await factory.from_csr()
+    with pytest.raises(AccessDenied) as caught:
+        await factory.register(made, SerialNumber="SN-1", DeviceName="free")
+    assert caught.value.message == claims.REFUSED
+    assert "'free' is not on the list" in caught.value.reason
+    assert (await factory.register(made, DeviceName="SN-1"))["thingName"] == "SN-1"
+
+
+async def test_a_list_needs_a_thing(found: Callable[..., Any]) -> None:
+    body = json.loads(template_body("fleet-production"))
+    del body["Resources"]["thing"]
+    factory = await found(serials=["SN-1"], body=json.dumps(body))
+    with pytest.raises(AccessDenied) as caught:
+        await factory.register(await factory.from_csr())
+    assert "the template makes no thing" in caught.value.reason
+
+
+async def test_a_claim_with_a_list_makes_what_is_on_it(found: Callable[..., Any]) -> None:
     factory = await found(serials=["SN-1", "A"], body=template_body("fleet-production"))
     await factory.register(await factory.from_csr())
     with pytest.raises(AccessDenied) as caught:
