@@ -74,6 +74,10 @@ def _realm(text: str) -> Realm:
     return Realm(account, region)
 
 
+NO_ACCOUNT: Final = Realm("000000000000", "us-east-1")
+"""Of the installation itself, and of those who could not be told apart: nobody has an account of this number."""
+
+
 @dataclass(frozen=True, slots=True)
 class Arn:
     """An IoT ARN taken apart."""

@@ -13,11 +13,11 @@ from fleetgate.database.migrate import migrate
 from fleetgate.database.open import open_database
 from fleetgate.database.port import Database, Tx
 from fleetgate.errors import Unavailable
-from fleetgate.names import Act, Realm
+from fleetgate.names import NO_ACCOUNT, Act, Realm
 from fleetgate.registry import audit, outbox
 from fleetgate.registry.events import PolicyChanged
 from fleetgate.runtime import Refusal
-from fleetgate.upkeep import EVENTS_KEPT, MOST_AT_ONCE, MOST_WAITING, Upkeep
+from fleetgate.upkeep import EVENTS_KEPT, MOST_A_MINUTE, MOST_AT_ONCE, MOST_WAITING, Upkeep
 
 REALM = Realm("123456789012", "us-east-1")
 NOW = 1_700_000_000_000
@@ -38,7 +38,7 @@ def act(number: int = 1, at: int = NOW) -> Act:
 async def test_refusals_end_in_the_sealed_audit_trail(database: Database) -> None:
     upkeep = Upkeep(database, lambda: NOW)
     for number in range(MOST_AT_ONCE + 1):
-        upkeep.refused(Refusal(act(number), "Connect", "client/a", "the certificate is not registered"))
+        upkeep.refused(Refusal(act(number), f"Action{number}", "client/a", "the certificate is not registered"))
     await upkeep.finish()
     report = await database.read(audit.verify)
     assert (report.sealed, report.unsealed, report.broken) == (MOST_AT_ONCE + 1, 0, None)
@@ -47,10 +47,42 @@ async def test_refusals_end_in_the_sealed_audit_trail(database: Database) -> Non
 async def test_a_flood_of_refusals_is_bounded(database: Database) -> None:
     upkeep = Upkeep(database, lambda: NOW)
     for number in range(MOST_WAITING + 3):
-        upkeep.refused(Refusal(act(number), "Connect", "client/a", "no"))
+        upkeep.refused(Refusal(act(number), f"Action{number}", "client/a", "no"))
     await upkeep.finish()
     report = await database.read(audit.verify)
     assert report.sealed == MOST_WAITING
+
+
+@pytest.mark.parametrize("realm", [NO_ACCOUNT, REALM])
+async def test_one_source_gets_so_many_entries_a_minute_and_one_that_counts_the_rest(
+    database: Database, realm: Realm
+) -> None:
+    """Strangers are one source whatever they call themselves; a known actor is one by itself."""
+    upkeep = Upkeep(database, lambda: NOW)
+    for number in range(MOST_A_MINUTE + 40):
+        actor = f"cert/{number}" if realm == NO_ACCOUNT else "cert/a"
+        upkeep.refused(Refusal(Act(realm, actor, NOW, str(uuid.UUID(int=number))), "Connect", "client/a", "no"))
+    upkeep.refused(Refusal(act(999), "Connect", "client/b", "somebody else's"))
+    await upkeep.finish()
+    entries = (await database.read(lambda tx: audit.page(tx, realm, limit=1000))).items
+    mine = [entry for entry in entries if entry.target == "client/a"]
+    assert len(mine) == MOST_A_MINUTE + 1
+    assert sum("40 more within a minute" in entry.reason for entry in mine) == 1
+    others = (await database.read(lambda tx: audit.page(tx, REALM, limit=1000))).items
+    assert [entry.reason for entry in others if entry.target == "client/b"] == ["somebody else's"]
+
+
+async def test_each_minute_begins_anew(database: Database) -> None:
+    now = NOW
+    upkeep = Upkeep(database, lambda: now)
+    for minute in range(2):
+        now = NOW + minute * 60_000
+        for number in range(MOST_A_MINUTE + 1):
+            upkeep.refused(Refusal(act(1000 * minute + number, now), "Connect", "client/a", "no"))
+        now += 60_000
+        await upkeep._write()
+    entries = (await database.read(lambda tx: audit.page(tx, REALM, limit=1000))).items
+    assert len(entries) == 2 * (MOST_A_MINUTE + 1)
 
 
 async def test_events_that_were_handed_out_long_ago_are_forgotten(database: Database) -> None:
@@ -115,7 +147,7 @@ async def test_refusals_wait_for_a_database_that_is_away(database: Database) -> 
     gone = Gone(database)
     upkeep = Upkeep(gone, lambda: NOW)
     for number in range(MOST_AT_ONCE + 1):
-        upkeep.refused(Refusal(act(number), "Connect", f"client/{number}", "no"))
+        upkeep.refused(Refusal(act(number), f"Action{number}", "client/a", "no"))
     with pytest.raises(Unavailable):
         await upkeep.finish()
     gone.away = False

@@ -20,7 +20,7 @@ from fleetgate.api.callers import Callers
 from fleetgate.api.handling import Handler
 from fleetgate.api.refusals import NotServed, TooLarge, TooSlow, answer_to
 from fleetgate.errors import AccessDenied, InvalidRequest, Unauthenticated, Unavailable, all_of
-from fleetgate.names import Act, Realm
+from fleetgate.names import NO_ACCOUNT, Act
 from fleetgate.registry import outbox
 from fleetgate.runtime import Refusal, Runtime
 from fleetgate.wire.restjson import codec, model, sigv4
@@ -39,7 +39,6 @@ BODY_SECONDS: Final = 30.0
 OWN: Final = "/_fleetgate/"
 
 _SERVICE: Final = "iot"
-_NOBODY: Final = Realm("000000000000", "us-east-1")
 _SHOWN: Final = 200
 
 
@@ -84,7 +83,7 @@ class Api:
         """None when the client is gone."""
         runtime = self._runtime
         request_id = str(uuid.UUID(bytes=runtime.entropy(16), version=4))
-        exchange = _Exchange(Act(_NOBODY, "unknown", runtime.clock(), request_id))
+        exchange = _Exchange(Act(NO_ACCOUNT, "unknown", runtime.clock(), request_id))
         try:
             body = await _body(receive)
             if body is None:
