@@ -7,6 +7,7 @@ import ssl
 from pathlib import Path
 
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 from tests.unit.agent.cloud import certify
 
 from fleetgate import app, config
@@ -40,6 +41,17 @@ def test_the_password_comes_from_its_file(tmp_path: Path, url: str, joint: str) 
     file.unlink()
     with pytest.raises(Unavailable, match="password file cannot be read"):
         app.database_address(settings(database__url=url, database__password_file=str(file)))
+
+
+@pytest.mark.parametrize("password", ["s3cr3t%zzhunter2", "abc&sslmode=disable", "a b+c/d?e#f@g", "pässwört"])
+def test_a_password_is_a_password_whatever_is_in_it(tmp_path: Path, password: str) -> None:
+    """No part of it may become an option of the connection, or come back in an error about the address."""
+    file = tmp_path / "password"
+    file.write_text(password)
+    url = "postgresql://me@db/fleet?sslmode=verify-full"
+    address = app.database_address(settings(database__url=url, database__password_file=str(file)))
+    assert conninfo_to_dict(address)["password"] == password
+    assert conninfo_to_dict(address)["sslmode"] == "verify-full"
 
 
 def test_the_api_speaks_tls_where_it_has_a_certificate(tmp_path: Path) -> None:
