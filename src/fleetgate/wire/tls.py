@@ -63,7 +63,7 @@ def _any_certificate(*_: object) -> bool:
 class Tls:
     """The server's end of one TLS connection."""
 
-    __slots__ = ("_connection", "alpn", "ended", "established", "peer", "server_name", "unhurried")
+    __slots__ = ("_connection", "alpn", "ended", "established", "peer", "server_name")
 
     def __init__(self, context: SSL.Context) -> None:
         self._connection = SSL.Connection(context, None)
@@ -71,10 +71,6 @@ class Tls:
         self.established = False
         self.ended = False
         """The peer has said goodbye (close_notify); what `receive` returned were its last words."""
-        self.unhurried = False
-        """What is outgoing, if nothing was sent, may wait for what will be: with TLS 1.3, once established, these are
-        session tickets, which OpenSSL makes unasked for and this server does not honour.
-        """
         self.peer: x509.Certificate | None = None
         """The client's certificate, once established: its key is proven, nothing else is."""
         self.alpn = b""
@@ -103,7 +99,6 @@ class Tls:
     def _learn(self) -> None:
         self.established = True
         self.peer = self._connection.get_peer_certificate(as_cryptography=True)
-        self.unhurried = self._connection.get_protocol_version() >= SSL.TLS1_3_VERSION
         self.alpn = self._connection.get_alpn_proto_negotiated()
         name = self._connection.get_servername()
         self.server_name = name.decode("ascii", "replace").lower() if name else None
