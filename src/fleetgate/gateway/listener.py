@@ -128,8 +128,7 @@ class Doorway(asyncio.Protocol):
             self._depart()
             return
         self._held = False
-        if self._unsent or not self.tls.unhurried:
-            self._flush()
+        self._flush()
         if self.tls.ended:
             self.close()
 

@@ -92,8 +92,8 @@ class Visit:
         self.doorway = Doorway(context, self._admit, self.left.append)
         self.socket = Socket()
         self.doorway.connection_made(self.socket)
-        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self.tls = client.wrap_bio(self._incoming, self._outgoing, server_hostname=name)
+        self._incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = client.wrap_bio(self._incoming, self.outgoing, server_hostname=name)
 
     def _admit(self, doorway: Doorway) -> asyncio.Protocol:
         self.inside.append(Inner(doorway))
@@ -106,7 +106,7 @@ class Visit:
 
     def exchange(self) -> None:
         """Let both ends have what the other one has sent."""
-        if data := self._outgoing.read():
+        if data := self.outgoing.read():
             self.doorway.data_received(data)
         if self.socket.takes:
             self._incoming.write(bytes(self.socket.sent))
@@ -231,6 +231,19 @@ async def test_an_answer_to_a_record_leaves_with_it(visit: Visit) -> None:
     visit.inner.data_received = answer  # type: ignore[method-assign] # this test's own protocol
     visit.say(b"x")
     assert visit.hear() == b"abc"
+
+
+async def test_what_the_handshake_leaves_to_say_leaves_at_once(context: SSL.Context, device: ssl.SSLContext) -> None:
+    """A client with Nagle's algorithm waits with its first packet for our acknowledgement, which they carry."""
+    visit = Visit(context, device)
+    with pytest.raises(ssl.SSLWantReadError):
+        visit.tls.do_handshake()
+    visit.exchange()
+    visit.tls.do_handshake()
+    assert visit.tls.version() == "TLSv1.3"
+    visit.doorway.data_received(visit.outgoing.read())
+    assert visit.inside
+    assert visit.socket.sent, "session tickets, which OpenSSL makes unasked for"
 
 
 @pytest.mark.parametrize("data", [b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x00\x05hello", b"\x10\x0c\x00\x04MQTT"])
