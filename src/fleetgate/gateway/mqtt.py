@@ -219,17 +219,12 @@ class Door(asyncio.Protocol):
         if not self._may_connect(packet, grounds):
             return
         if principal.certificate.first_connected_at is None:
-            self._courier.begin(self._mark(self._act(), fingerprint))
+            # Before it is told that it is in: until this is noted, a claim may have the thing anew.
+            first = self._act()
+            await runtime.write(lambda tx: certificates.connected(tx, first, fingerprint))
+            if self._over:
+                return
         self._open(packet)
-
-    async def _mark(self, act: Act, fingerprint: str) -> None:
-        """Note the first connection. The CONNACK does not wait for the disk: the note comes before whatever anybody
-        asks for from here on, and one that a crash loses is made at the next connection.
-        """
-        try:
-            await self._runtime.write(lambda tx: certificates.connected(tx, act, fingerprint))
-        except FleetgateError as error:
-            log.warning("first connection not noted", reason=error.message, client_id=self.client_id)
 
     def _may_connect(self, packet: Connect, grounds: Grounds) -> bool:
         """iot:Connect under conditions of its own, and what the will asks for. Closes where the answer is no."""

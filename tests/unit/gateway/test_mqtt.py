@@ -85,10 +85,55 @@ async def test_a_certificate_in_force_is_let_in_and_its_first_time_is_noted(hall
         answer = await caller.connect(version=version)
         assert (answer.reason, answer.session_present) == (Reason.SUCCESS, False)
         caller.leave()
-    await hall.courier.finish(10)
-    # Nobody waits for the note, but whatever is asked for afterwards comes after it.
-    kept = await hall.runtime.write(lambda tx: tx.rows("SELECT first_connected_at FROM certificates"))
-    assert [row["first_connected_at"] for row in kept] == [hall.house.time[0]]
+        kept = await hall.runtime.database.read(lambda tx: tx.rows("SELECT first_connected_at FROM certificates"))
+        assert [row["first_connected_at"] for row in kept] == [hall.house.time[0]], "before the CONNACK"
+
+
+class CannotWrite:
+    """A database that is read only for now."""
+
+    def __init__(self, database: Any) -> None:
+        self.glance = database.glance
+        self.broken = True
+        self._database = database
+
+    async def write(self, work: Callable[..., Any]) -> Any:
+        if self.broken:
+            raise Unavailable("The database is locked.")
+        return await self._database.write(work)
+
+
+@VERSIONS
+async def test_who_cannot_be_noted_is_not_let_in(hall: Hall, version: int) -> None:
+    """Else a claim could take over its thing as one that never connected."""
+    database: Any = CannotWrite(hall.runtime.database)
+    certificate, runtime = await hall.certificate(ALL), replace(hall.runtime, database=database)
+    caller = hall.call(certificate, runtime)
+    assert (await caller.connect(version=version)).reason is Reason.SERVER_UNAVAILABLE
+    await caller.closed()
+    database.broken = False
+    caller = hall.call(certificate, runtime)
+    assert (await caller.connect(version=version)).reason is Reason.SUCCESS
+    database.broken = True
+    assert (await hall.call(certificate, runtime).connect("d")).reason is Reason.SUCCESS, "noted once and for all"
+
+
+async def test_who_leaves_before_it_is_noted_has_no_session(hall: Hall) -> None:
+    go = asyncio.Event()
+
+    class Slow(CannotWrite):
+        async def write(self, work: Callable[..., Any]) -> Any:
+            await go.wait()
+            return await self._database.write(work)
+
+    database: Any = Slow(hall.runtime.database)
+    caller = hall.call(await hall.certificate(ALL), replace(hall.runtime, database=database))
+    caller.send(Connect("c"))
+    caller.leave()
+    go.set()
+    await caller.idle()
+    assert hall.courier.switchboard(caller.door.realm).sink("c") is None
+    assert list(hall.courier.guests()) == []
 
 
 async def test_who_brings_no_client_id_is_given_one(hall: Hall) -> None:
