@@ -13,7 +13,7 @@ from fleetgate.cli.place import Here, here
 from fleetgate.cli.show import Json, Limit
 from fleetgate.database.port import Tx
 from fleetgate.errors import AlreadyExists, InvalidRequest
-from fleetgate.names import Realm, fingerprint
+from fleetgate.names import Act, Realm, fingerprint
 from fleetgate.pki import certificate as x509
 from fleetgate.pki import keys
 from fleetgate.pki.keys import KeyKind
@@ -194,12 +194,48 @@ async def add_serials(
     show.say(f"Added {added} serial numbers; {len(serials) - added} were there.")
 
 
+@app.command("set")
+@here
+async def set_(
+    here: Here,
+    certificate: WhichClaim,
+    *,
+    count: Count = None,
+    rate: RateOption = None,
+    not_before: NotBefore = None,
+    not_after: NotAfter = None,
+    as_json: Json = False,
+) -> None:
+    """Give a claim other bounds. What is left out stays; what it has used counts on."""
+    given = {"count": count, "rate": rate and show.rate(rate), "not_before": not_before, "not_after": not_after}
+    details = {name: value for name, value in given.items() if value is not None}
+    if not details:
+        raise typer.BadParameter("Say what is to change: --count, --rate, --not-before or --not-after.")
+
+    def change(tx: Tx, act: Act) -> Claim:
+        claim = _which(tx, here.realm, certificate)
+        return claims.set_bounds(
+            tx,
+            act,
+            claim.fingerprint,
+            maximum=claim.maximum if count is None else count,
+            rate=rate or claim.rate,
+            not_before=claim.not_before if not_before is None else not_before,
+            not_after=claim.not_after if not_after is None else not_after,
+        )
+
+    found = await here.read(lambda tx: _which(tx, here.realm, certificate))
+    changed = await here.change("SetClaimBounds", _arn(here, found), change, details)
+    show.details(_record(changed), as_json)
+
+
 @app.command()
 @here
 async def delete(here: Here, certificate: WhichClaim) -> None:
-    """Take the budget away: the certificate stays, and is no claim any more."""
+    """End a claim: the certificate stays, and is no claim any more. Registered again, it has used what it had used."""
     claim = await here.read(lambda tx: _which(tx, here.realm, certificate))
-    await here.change("DeleteClaim", _arn(here, claim), lambda tx, act: claims.delete(tx, act, claim.fingerprint))
+    target, details = _arn(here, claim), {"used": claim.used}
+    await here.change("DeleteClaim", target, lambda tx, act: claims.delete(tx, act, claim.fingerprint), details)
     show.say(f"Certificate {claim.fingerprint} is no claim any more.")
 
 

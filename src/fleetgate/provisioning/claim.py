@@ -148,8 +148,8 @@ async def _may_ask(runtime: Runtime, act: Act, asker: Asker) -> None:
                 remaining = claim.remaining
             case _Standing.DEVICE:
                 remaining = 0
-            case _Standing.UNREGISTERED if config.unregistered == "refuse":
-                raise _unregistered(fingerprint)
+            case _Standing.UNREGISTERED:
+                _may_begin(tx, act, runtime, fingerprint)
         most = config.unprovisioned if remaining is None else min(config.unprovisioned, max(LEAST_ROOM, remaining))
         room_at = tokens.room_at(tx, act, fingerprint, most)
         if room_at is not None:
@@ -163,6 +163,12 @@ async def _may_ask(runtime: Runtime, act: Act, asker: Asker) -> None:
     await runtime.database.glance(look)
 
 
+def _may_begin(tx: Tx, act: Act, runtime: Runtime, fingerprint: str) -> None:
+    """Raises AccessDenied for a certificate that is no claim and is not let in as one; a deleted claim never is."""
+    if runtime.config.claims.unregistered == "refuse" or claims.was_deleted(tx, act.realm, fingerprint):
+        raise _unregistered(fingerprint)
+
+
 def _unregistered(fingerprint: str) -> AccessDenied:
     return AccessDenied(
         f"Certificate {fingerprint} is no registered claim, and this installation refuses those. An operator gives it "
@@ -172,8 +178,7 @@ def _unregistered(fingerprint: str) -> AccessDenied:
 
 def _registered(tx: Tx, act: Act, runtime: Runtime, fingerprint: str) -> Claim:
     """A claim that nobody registered gets the default budget, or is refused."""
-    if runtime.config.claims.unregistered == "refuse":
-        raise _unregistered(fingerprint)
+    _may_begin(tx, act, runtime, fingerprint)
     return claims.register(tx, act, fingerprint, maximum=runtime.config.claims.default_budget, batch="unregistered")
 
 

@@ -47,7 +47,7 @@ class Budget:
             not_after=self.not_after,
             serials=self.serials,
         )
-        details = {"template": self.template_name, "count": self.maximum, "batch": self.batch}
+        details = {"template": self.template_name, "count": self.maximum, "batch": self.batch, "used": claim.used}
         audit.add(tx, act, "RegisterClaim", act.realm.arn("cert", fingerprint), "ok", details=details)
         return claim
 

@@ -101,6 +101,19 @@ def test_a_claim_with_a_list_from_the_start(call: Any, tmp_path: Path) -> None:
     assert made["serials_listed"]
 
 
+def test_bounds_can_be_changed_one_by_one(call: Any, claim: dict[str, Any]) -> None:
+    more = call("claim", "set", claim["fingerprint"][:8], "--count", "20", "--json").json
+    assert (more["maximum"], more["rate"], more["not_after"]) == (20, claim["rate"], claim["not_after"])
+    other = call("claim", "set", claim["fingerprint"], "--rate", "7/1h", "--not-before", "2026-01-31", "--json").json
+    assert (other["maximum"], other["rate"], other["not_before"]) == (20, "7/1h", "2026-01-31T00:00:00Z")
+    ended = call("claim", "set", claim["fingerprint"], "--not-after", "2026-02-01", "--json").json
+    assert (ended["rate"], ended["not_after"]) == ("7/1h", "2026-02-01T00:00:00Z")
+    entries = call("audit", "list", "--action", "SetClaimBounds", "--json").json
+    assert sorted(entry["details"].get("count", 0) for entry in entries) == [0, 0, 20]
+    assert "ends after it begins" in call("claim", "set", claim["fingerprint"], "--not-before", "30d", status=1).err
+    assert "Say what is to change" in call("claim", "set", claim["fingerprint"], status=2).err
+
+
 def test_a_deleted_claim_is_an_ordinary_certificate_and_can_be_registered_anew(
     call: Any, claim: dict[str, Any]
 ) -> None:

@@ -296,13 +296,22 @@ async def test_a_claim_that_nobody_registered_is_refused(factory: Factory) -> No
 
 async def test_or_gets_the_default_budget(found: Callable[..., Any]) -> None:
     factory = await found({"claims__unregistered": "default-budget", "claims__default_budget": 2})
-    await factory.write(lambda tx, act: claims.delete(tx, act, factory.fleet.fingerprint))
+    await factory.write(lambda tx, act: tx.run("DELETE FROM claims"))
     for serial in ("SN-1", "SN-2"):
         await factory.register(await factory.from_csr(device_keys.make(KeyKind.EC_P256)), SerialNumber=serial)
     kept = await factory.read(lambda tx: claims.get(tx, REALM, factory.fleet.fingerprint))
     assert (kept.maximum, kept.used, kept.batch) == (2, 2, "unregistered")
     with pytest.raises(AccessDenied):
         await factory.from_csr(device_keys.make(KeyKind.EC_P256))
+
+
+async def test_a_claim_that_was_deleted_gets_no_default_budget(found: Callable[..., Any]) -> None:
+    factory = await found({"claims__unregistered": "default-budget", "claims__default_budget": 2})
+    made = await factory.from_csr()
+    await factory.write(lambda tx, act: claims.delete(tx, act, factory.fleet.fingerprint))
+    for attempt in (factory.from_csr(), factory.register(made)):
+        with pytest.raises(AccessDenied, match="is no registered claim"):
+            await attempt
 
 
 # --- hooks -----------------------------------------------------------------------------------------------------------
@@ -439,6 +448,8 @@ async def test_a_lost_answer_is_made_good(factory: Factory) -> None:
     await factory.register(second)
     states = {each.fingerprint: each.status for each in await factory.certificates()}
     assert states == {first["certificateId"]: Status.INACTIVE, second["certificateId"]: Status.ACTIVE}
+    used = await factory.read(lambda tx: claims.get(tx, REALM, factory.fleet.fingerprint).used)
+    assert used == 1, "one device, however often it asks"
 
 
 async def test_nobody_takes_over_a_thing_in_use(factory: Factory) -> None:

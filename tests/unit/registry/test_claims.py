@@ -235,10 +235,24 @@ def test_delete(tx: Tx, act: Act, claim: Callable[..., Claim], told: Told) -> No
     claims.delete(tx, act, fingerprint)
     assert told() == [ClaimChanged(fingerprint, False)]
     assert claims.find(tx, act.realm, fingerprint) is None
-    assert tx.rows("SELECT * FROM claim_serials") == []
+    assert claims.was_deleted(tx, act.realm, fingerprint)
+    assert (claims.page(tx, act.realm).items, claims.page(tx, act.realm, batch="").items) == ((), ())
+    assert claims.set_batch_enabled(tx, act, "", True) == 0
     assert certificates.get(tx, act.realm, fingerprint).status == Status.ACTIVE
     with pytest.raises(NotFound):
         claims.delete(tx, act, fingerprint)
+
+
+def test_a_claim_that_was_deleted_comes_back_with_what_it_used(tx: Tx, act: Act, claim: Callable[..., Claim]) -> None:
+    fingerprint = claim(serials=["s1", "s2"], maximum=2).fingerprint
+    spend(tx, act, fingerprint, "t", "s1", "thing-1")
+    claims.delete(tx, act, fingerprint)
+    back = claims.register(tx, act, fingerprint, template_name="t", maximum=5, rate=Rate(1, MINUTE))
+    assert (back.maximum, back.used, back.enabled, back.rate) == (5, 1, True, Rate(1, MINUTE))
+    assert not claims.was_deleted(tx, act.realm, fingerprint)
+    assert "was used for thing thing-1" in denied(tx, act, fingerprint, "s1", "thing-2")
+    with pytest.raises(AlreadyExists):
+        claims.register(tx, act, fingerprint)
 
 
 def test_pages(tx: Tx, act: Act, claim: Callable[..., Claim]) -> None:

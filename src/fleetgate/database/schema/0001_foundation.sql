@@ -275,6 +275,7 @@ CREATE TABLE claims (
     not_after BIGINT NOT NULL,
     created_at BIGINT NOT NULL,
     updated_at BIGINT NOT NULL,
+    deleted_at BIGINT,
     PRIMARY KEY (realm, fingerprint),
     FOREIGN KEY (realm, fingerprint) REFERENCES certificates (realm, fingerprint) ON DELETE CASCADE
 );
