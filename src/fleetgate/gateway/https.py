@@ -24,15 +24,17 @@ LONGEST_HEAD = 64 * 1024
 """Bytes of a request's line and headers together, and of whatever else is no body."""
 SECONDS_FOR_HEAD = 30.0
 """From the connection, or from a later request's first byte, until its headers are complete."""
-MOST_CONNECTIONS = 1_000
-"""Of operators; one more is turned away. Devices' connections are the listener's to count."""
+MOST_OPERATORS = 1_000
+"""Connections of operators; one more is turned away."""
+MOST_DEVICES = 2_000
+"""Connections of devices that speak HTTP. The listener bounds all of devices' connections, which are mostly MQTT."""
 _SECONDS_IDLE = 75
 _PIECE = 16 * 1024
 _TOO_LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
 class HttpDoors:
-    """Makes the HTTP protocol of each connection; all of them share one state."""
+    """Makes the HTTP protocol of each connection; operators and devices are counted apart."""
 
     def __init__(self, app: Any) -> None:
         """*app* is an ASGI 3 application."""
@@ -48,27 +50,34 @@ class HttpDoors:
             timeout_keep_alive=_SECONDS_IDLE,
         )
         self._config.load()
-        self._state = ServerState()
+        self._operators, self._devices = ServerState(), ServerState()
         self._servers: list[asyncio.Server] = []
 
     def door(self, visitor: Visitor | None = None) -> asyncio.Protocol:
-        """The protocol for one connection; *visitor* is the device at the other end of the TLS."""
-        protocol = _Door(config=self._config, server_state=self._state, app_state={})
-        if visitor is not None:
+        """The protocol for one connection; *visitor* is the device at the other end of the TLS, an operator is none.
+
+        A device without a certificate is turned away at once: nothing here is for it.
+        """
+        if visitor is None:
+            return self._admit(self._operators, MOST_OPERATORS)
+        if visitor.certificate is None:
+            log.info("connection turned away", reason="no client certificate", address=visitor.address)
+            return Turned()
+        protocol = self._admit(self._devices, MOST_DEVICES)
+        if isinstance(protocol, _Door):
             protocol.app = _Told(protocol.app, visitor)
         return protocol
 
+    def _admit(self, state: ServerState, most: int) -> asyncio.Protocol:
+        if len(state.connections) >= most:
+            log.warning("connection turned away", most=most)
+            return Turned()
+        return _Door(config=self._config, server_state=state, app_state={})
+
     async def listen(self, host: str, port: int, context: ssl.SSLContext | None = None) -> int:
         """Accept on *host*:*port* (0: any free one) and give back the port."""
-
-        def accept() -> asyncio.BaseProtocol:
-            if len(self._state.connections) >= MOST_CONNECTIONS:
-                log.warning("connection turned away", most=MOST_CONNECTIONS)
-                return Turned()
-            return self.door()
-
         server = await asyncio.get_running_loop().create_server(
-            accept, host, port, ssl=context, backlog=2048, reuse_address=True
+            self.door, host, port, ssl=context, backlog=2048, reuse_address=True
         )
         self._servers.append(server)
         return int(server.sockets[0].getsockname()[1])
@@ -77,10 +86,10 @@ class HttpDoors:
         """Let requests finish that have begun, and close."""
         for server in self._servers:
             server.close()
-        for connection in tuple(self._state.connections):
+        for connection in (*self._operators.connections, *self._devices.connections):
             connection.shutdown()
-        if self._state.tasks:
-            await asyncio.wait(self._state.tasks, timeout=5)
+        if tasks := self._operators.tasks | self._devices.tasks:
+            await asyncio.wait(tasks, timeout=5)
 
 
 class _Door(HttpToolsProtocol):
@@ -150,11 +159,11 @@ class _Told:
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         certificate = self._visitor.certificate
-        chain = [certificate.public_bytes(Encoding.PEM).decode()] if certificate is not None else []
+        assert certificate is not None
         scope.setdefault("extensions", {})["tls"] = {
             "server_cert": None,
-            "client_cert_chain": chain,
-            "client_cert_name": certificate.subject.rfc4514_string() if certificate is not None else None,
+            "client_cert_chain": [certificate.public_bytes(Encoding.PEM).decode()],
+            "client_cert_name": certificate.subject.rfc4514_string(),
             "client_cert_error": None,
             "tls_version": None,
             "cipher_suite": None,

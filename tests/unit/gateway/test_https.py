@@ -77,12 +77,14 @@ async def test_a_device_is_introduced(hall: Hall, app: App) -> None:
     door.connection_lost(None)
 
 
-async def test_nobody_is_introduced_as_nobody(app: App) -> None:
-    door, wire = await ask(HttpDoors(app), Visitor(None))
-    await wire.answered()
-    told = app.scopes[0]["extensions"]["tls"]
-    assert (told["client_cert_chain"], told["client_cert_name"]) == ([], None)
-    door.connection_lost(None)
+async def test_nobody_is_turned_away_at_once(app: App) -> None:
+    wire, door = HttpWire(), HttpDoors(app).door(Visitor(None))
+    door.connection_made(wire)
+    assert wire.over
+    assert not wire.sent
+    door.data_received(REQUEST)
+    await asyncio.sleep(0)
+    assert app.scopes == []
 
 
 async def test_operators_come_without_tls(app: App) -> None:
@@ -176,7 +178,7 @@ async def test_a_head_that_takes_too_long(app: App, said: bytes, monkeypatch: py
 
 
 async def test_operators_are_counted(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(https, "MOST_CONNECTIONS", 1)
+    monkeypatch.setattr(https, "MOST_OPERATORS", 1)
     factories: list[Any] = []
 
     class Listening:
@@ -195,3 +197,22 @@ async def test_operators_are_counted(app: App, monkeypatch: pytest.MonkeyPatch) 
     assert isinstance(accept(), Turned)
     first.connection_lost(None)
     assert not isinstance(accept(), Turned)
+
+
+async def test_devices_and_operators_are_counted_apart(hall: Hall, app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(https, "MOST_OPERATORS", 1)
+    monkeypatch.setattr(https, "MOST_DEVICES", 2)
+    doors, device = HttpDoors(app), Visitor(await hall.certificate(ALL))
+    inside = []
+    for visitor in (device, device, None):
+        inside.append(doors.door(visitor))
+        assert not isinstance(inside[-1], Turned)
+        inside[-1].connection_made(HttpWire())
+    assert isinstance(doors.door(device), Turned)
+    assert isinstance(doors.door(), Turned)
+    inside[0].connection_lost(None)
+    assert not isinstance(doors.door(device), Turned)
+    assert isinstance(doors.door(), Turned)
+    inside[2].connection_lost(None)
+    assert not isinstance(doors.door(), Turned)
+    inside[1].connection_lost(None)
