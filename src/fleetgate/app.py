@@ -172,7 +172,7 @@ async def serve(config: Config, reset: Reset | None = None, clock: Callable[[], 
     async with works(config, clock) as opened:
         runtime = opened.runtime
         courier = Courier(AWS if config.gateway.mqtt_rules == "aws" else STANDARD, monotonic)
-        opened.dispatcher.add(courier.consume)
+        opened.dispatcher.add(courier.consume, courier.give_up)
         doors = HttpDoors(build_api(runtime, None if reset is None else lambda: reset(opened, courier)))
         listener = Listener(config.gateway.maximum_connections)
         tasks: list[asyncio.Task[None]] = []

@@ -104,13 +104,11 @@ class Courier:
 
     def disconnect(self, realm: Realm, fingerprint: str, reason: Reason, message: str) -> None:
         """End every connection that came with this certificate."""
-        for guest in tuple(self._guests.get((realm, fingerprint), ())):
-            guest.dismiss(reason, message)
+        self._send_away(tuple(self._guests.get((realm, fingerprint), ())), reason, message)
 
     def dismiss(self, reason: Reason, message: str) -> None:
         """Send everybody away."""
-        for guest in self.guests():
-            guest.dismiss(reason, message)
+        self._send_away(self.guests(), reason, message)
 
     def empty(self) -> None:
         """Send everybody away and forget every session and retained message (a dev server's reset)."""
@@ -133,7 +131,29 @@ class Courier:
                 case event:
                     concerned.update(self._concerned(entry.realm, event))
         for guest in concerned:
-            guest.judge_anew()
+            try:
+                guest.judge_anew()
+            except Exception:
+                log.exception("connection not judged anew", realm=str(guest.realm), certificate=guest.fingerprint)
+                self._send_away((guest,), Reason.UNSPECIFIED_ERROR, "")
+
+    def give_up(self, entries: Sequence[outbox.Entry]) -> None:
+        """Nobody could be told what these entries change: send away everybody whose rights may rest on it. Whoever
+        comes again is judged. For `Dispatcher.add`, too.
+        """
+        self.changes += 1
+        realms = {entry.realm for entry in entries}
+        log.error("connections closed", reason="changes could not be told", realms=sorted(map(str, realms)))
+        guests = [guest for guest in self.guests() if guest.realm in realms]
+        self._send_away(guests, Reason.UNSPECIFIED_ERROR, "")
+
+    def _send_away(self, guests: Iterable[Guest], reason: Reason, message: str) -> None:
+        """All of them, also when one fails."""
+        for guest in guests:
+            try:
+                guest.dismiss(reason, message)
+            except Exception:
+                log.exception("connection not closed", realm=str(guest.realm), certificate=guest.fingerprint)
 
     def _retire(self, realm: Realm, fingerprint: str, message: str) -> None:
         self.disconnect(realm, fingerprint, Reason.NOT_AUTHORIZED, message)

@@ -222,8 +222,6 @@ class Door(asyncio.Protocol):
             # Before it is told that it is in: until this is noted, a claim may have the thing anew.
             first = self._act()
             await runtime.write(lambda tx: certificates.connected(tx, first, fingerprint))
-            if self._over:
-                return
         self._open(packet)
 
     def _may_connect(self, packet: Connect, grounds: Grounds) -> bool:
@@ -251,6 +249,8 @@ class Door(asyncio.Protocol):
 
     def _open(self, packet: Connect) -> None:
         """The client is in: take over its session, answer, and send what has been waiting."""
+        if self._over:  # while its first connection was noted
+            return
         now = self._courier.now()
         assigned = None if packet.client_id else self.client_id
         if assigned is not None:
@@ -406,12 +406,16 @@ class Door(asyncio.Protocol):
             self._outdated = False
             try:
                 self._principal, grounds = await self._runtime.database.glance(self._look_again)
+                self._grounds, self._rights = grounds, grounds.rights()
             except FleetgateError as error:  # what may no longer be known is not allowed
                 log.warning("connection closed", reason=error.reason, client_id=self.client_id)
                 refused = isinstance(error, Refused)
                 self.dismiss(Reason.NOT_AUTHORIZED if refused else Reason.SERVER_UNAVAILABLE, "")
                 return
-            self._grounds, self._rights = grounds, grounds.rights()
+            except Exception:
+                log.exception("connection closed", client_id=self.client_id)
+                self.dismiss(Reason.UNSPECIFIED_ERROR, "")
+                return
 
     def _look_again(self, tx: Tx) -> tuple[Principal, Grounds]:
         assert self._principal is not None

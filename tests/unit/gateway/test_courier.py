@@ -136,6 +136,37 @@ def test_a_change_is_told_to_those_whose_rights_may_rest_on_it(
     assert all(guest.judged <= 1 for guest in guests.values()), "once for all that came together"
 
 
+@dataclass(eq=False)
+class Broken(Someone):
+    """Neither to be judged nor to be dismissed."""
+
+    def judge_anew(self) -> None:
+        raise ZeroDivisionError
+
+    def dismiss(self, reason: Reason, message: str) -> None:
+        super().dismiss(reason, message)
+        raise ZeroDivisionError
+
+
+def test_one_that_cannot_be_judged_is_sent_away_and_harms_nobody_else(courier: Courier) -> None:
+    guests = [Someone(policies=("p",)), Broken(policies=("p",)), Someone(policies=("p",))]
+    enter(courier, *guests)
+    courier.consume([entry(events.PolicyChanged("p", 2))])
+    assert [guest.judged for guest in guests] == [1, 0, 1]
+    assert [bool(guest.dismissed) for guest in guests] == [False, True, False]
+    courier.consume([entry(events.CertificateDeleted(RED))])
+    assert all(guest.dismissed for guest in guests)
+
+
+def test_what_could_not_be_told_sends_the_realm_away(courier: Courier) -> None:
+    guests = [Someone(), Broken(fingerprint=BLUE), Someone(fingerprint=BLUE), Someone(realm=THERE)]
+    enter(courier, *guests)
+    changes = courier.changes
+    courier.give_up([entry(events.PolicyChanged("p", 2)), entry(events.PolicyChanged("q", 2))])
+    assert [len(guest.dismissed) for guest in guests] == [1, 1, 1, 0]
+    assert courier.changes > changes, "who comes in meanwhile is judged again"
+
+
 def test_the_clock_reaches_guests_and_sessions(courier: Courier) -> None:
     guest, watcher = Someone(), Someone()
     enter(courier, guest, watcher)

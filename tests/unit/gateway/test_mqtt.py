@@ -570,11 +570,12 @@ async def test_rights_that_come_with_a_thing(hall: Hall) -> None:
     assert await speaks_for(caller) is None
 
 
-async def test_who_cannot_be_judged_is_shown_out(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [Unavailable("The database does not answer."), ZeroDivisionError()])
+async def test_who_cannot_be_judged_is_shown_out(hall: Hall, error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     caller = await let_in(hall, ALL)
 
     async def gone(_: Any) -> Any:
-        raise Unavailable("The database does not answer.")
+        raise error
 
     monkeypatch.setattr(hall.runtime.database, "glance", gone)
     caller.door.judge_anew()
