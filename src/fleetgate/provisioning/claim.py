@@ -11,7 +11,6 @@ A device that already has a thing asks the same way over its own certificate and
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from base64 import b64encode
 from collections.abc import Mapping
@@ -66,8 +65,7 @@ async def create_keys(runtime: Runtime, act: Act, asker: Asker) -> dict[str, Any
     Raises AccessDenied or Throttled when the asker may not ask (any more).
     """
     await _may_ask(runtime, act, asker)
-    # An empty pool means making a key: tens of milliseconds that nobody else should wait for.
-    pair = runtime.keys.take() if runtime.keys else await asyncio.to_thread(runtime.keys.take)
+    pair = await runtime.key_pair()
     issued = await authority.issue(runtime, act, pair.public_key())
     token = await _keep(runtime, act, asker, issued)
     return {
