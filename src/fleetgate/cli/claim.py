@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -79,9 +80,15 @@ async def create(
     budget = _budget(template, count, rate, not_before, not_after, serials, batch)
     certificate_file, key_file = _files(out or Path(claim_certificate.policy_name(template)))
     kind = key or KeyKind(here.config.authority.device_key)
-    made = await claim_certificate.create(here.runtime, here.act(), keys.generate(kind), budget)
-    _write(key_file, made.private_key_pem)
-    _write(certificate_file, made.certificate_pem)
+    with ExitStack() as written:
+
+        def keep(certificate_pem: str, private_key_pem: str) -> None:
+            for file, text in ((key_file, private_key_pem), (certificate_file, certificate_pem)):
+                _write(file, text)
+                written.callback(file.unlink)
+
+        made = await claim_certificate.create(here.runtime, here.act(), keys.generate(kind), budget, keep)
+        written.pop_all()
     record = _record(
         made.claim,
         policy=made.policy_name,
@@ -293,10 +300,12 @@ def _fingerprint(certificate: str) -> str:
 
 
 def _files(prefix: Path) -> tuple[Path, Path]:
-    """Where certificate and key go. Raises AlreadyExists rather than overwrite either."""
+    """Where certificate and key go. Raises AlreadyExists rather than overwrite, InvalidRequest for the folder."""
     files = prefix.with_name(f"{prefix.name}.pem"), prefix.with_name(f"{prefix.name}.key")
     if taken := [str(file) for file in files if file.exists()]:
         raise AlreadyExists(f"Already there: {', '.join(taken)}. Choose another place with --out.")
+    if not os.access(prefix.parent, os.W_OK | os.X_OK):
+        raise InvalidRequest(f"Nothing can be written to {prefix.parent.absolute()}. Choose another place with --out.")
     return files
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sqlite3
 import stat
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,30 @@ def test_a_claim_for_an_unknown_template_is_refused_without_files(call: Any, tmp
     refused = call("claim", "create", "--template", "lamps", "--key", "ec-p256", status=1)
     assert "template lamps does not exist" in refused.err
     assert not list(tmp_path.glob("*.key"))
+
+
+def test_a_folder_that_is_not_there_is_told_before_anything_is_made(call: Any) -> None:
+    refused = call("claim", "create", "--key", "ec-p256", "--out", "nowhere/claim", status=1)
+    assert "Nothing can be written to" in refused.err
+    assert call("claim", "list", "--json").json == []
+    assert call("audit", "list", "--action", "IssueCertificate", "--json").json == []
+
+
+def test_a_key_that_cannot_be_written_makes_no_claim(call: Any, tmp_path: Path) -> None:
+    (tmp_path / "mine.pem").symlink_to(tmp_path / "away" / "mine.pem")  # exists for O_EXCL alone
+    call("claim", "create", "--key", "ec-p256", "--out", "mine", status=1)
+    assert call("claim", "list", "--json").json == []
+    assert not (tmp_path / "mine.key").exists()
+
+
+def test_another_policy_of_the_claims_name_is_not_attached(call: Any, tmp_path: Path) -> None:
+    call("claim", "create", "--key", "ec-p256", "--out", "first")
+    with sqlite3.connect(next(tmp_path.rglob("*.db"))) as database:
+        database.execute("UPDATE policy_versions SET document = replace(document, 'iot:Connect', 'iot:*')")
+    refused = call("claim", "create", "--key", "ec-p256", "--out", "second", status=1)
+    assert "Policy claim exists and says something else" in refused.err
+    assert not list(tmp_path.glob("second.*"))
+    assert len(call("claim", "list", "--json").json) == 1
 
 
 def test_a_claim_for_any_template(call: Any) -> None:
