@@ -29,7 +29,7 @@ from fleetgate.provisioning import function_host
 log = structlog.get_logger(__name__)
 
 _LONGEST_OUTPUT: Final = 64 * 1024
-# For an import. Who asks meanwhile waits no longer than for any other answer; the import goes on for those who come next.
+# For an import. Who asks meanwhile waits no longer than for any answer; the import goes on for those who come next.
 _START_SECONDS: Final = 30.0
 _STOP_SECONDS: Final = 2.0
 # How long an answer waits for the last of the output, which a descendant that left its process group may hold open.
@@ -168,7 +168,7 @@ class Function:
                 return started
 
     def _kept(self, stamp: Stamp) -> _Process | None:
-        """The process that runs, if it is of that file and not too old. Raises FunctionUnavailable for a broken file."""
+        """The process that runs, if it holds that file and is young. Raises FunctionUnavailable for a broken file."""
         now = asyncio.get_running_loop().time()
         if self._process is not None:
             if self._process.stamp == stamp and now < self._process.fresh_until and self._process.alive:

@@ -250,7 +250,7 @@ async def test_places_are_bounded(functions: MakeFunction, tmp_path: Path) -> No
     assert not waiting.done()
     os.write(descriptor, b"held the place")
     os.close(descriptor)
-    assert await asyncio.gather(holding, waiting) == ["held the place", "had its turn"]
+    assert (await holding, await waiting) == ("held the place", "had its turn")
 
 
 async def test_waiting_for_a_place_and_running_have_one_bound(functions: MakeFunction) -> None:
