@@ -70,6 +70,13 @@ def _in_force(found: Certificate, now: int) -> Principal:
     return Principal(found.realm, found)
 
 
+def is_device(tx: Tx, principal: Principal) -> bool:
+    """Whether the certificate is one device's own: it has a thing, and is no claim, which many devices share."""
+    if claims.find(tx, principal.realm, principal.fingerprint) is not None:
+        return False
+    return bool(attachments.things_of(tx, principal.realm, principal.fingerprint))
+
+
 @dataclass(frozen=True, slots=True)
 class Grounds:
     """What a connection's rights rest on: the policies that hold for it and what its variables stand for."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Coroutine, Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import structlog
@@ -48,6 +49,9 @@ class Guest(Sink, Protocol):
 class Courier:
     def __init__(self, rules: Rules, clock: Callable[[], int]) -> None:
         self.rules = rules
+        shorter = min(rules.session_expiry_most, rules.session_expiry_unattached)
+        self.passing = replace(rules, session_expiry_most=shorter)
+        """The rules for a certificate that is not one device's own: its sessions do not last."""
         self.changes = 0
         """How often it has heard of changes: who looks something up meanwhile may have looked too early."""
         self.now = clock

@@ -18,7 +18,7 @@ from fleetgate.access import Grounds, Principal
 from fleetgate.database.port import Tx
 from fleetgate.errors import FleetgateError, Refused
 from fleetgate.gateway import reserved
-from fleetgate.gateway.courier import Courier
+from fleetgate.gateway.courier import Courier, Guest
 from fleetgate.gateway.listener import Visitor
 from fleetgate.names import Act, Realm
 from fleetgate.pki import certificate
@@ -45,7 +45,9 @@ from fleetgate.wire.mqtt.packets import (
     Unsubscribe,
 )
 from fleetgate.wire.mqtt.properties import Properties
+from fleetgate.wire.mqtt.rules import Rules
 from fleetgate.wire.mqtt.session import Session
+from fleetgate.wire.mqtt.switchboard import Owner
 
 log = structlog.get_logger(__name__)
 
@@ -197,13 +199,15 @@ class Door(asyncio.Protocol):
         client_id = packet.client_id or f"auto-{act.request_id}"
         address = self._visitor.address
 
-        def look(tx: Tx) -> tuple[Principal, Grounds]:
+        def look(tx: Tx) -> tuple[Principal, Grounds, bool]:
             found = access.identify(tx, fingerprint, act.now)
-            return found, access.grounds(tx, found, client_id, address)
+            lasting = self._courier.rules.session_expiry(packet) > self._courier.passing.session_expiry_most
+            passing = lasting and not access.is_device(tx, found)
+            return found, access.grounds(tx, found, client_id, address), passing
 
         changes = self._courier.changes
         try:
-            principal, grounds = await runtime.database.glance(look)
+            principal, grounds, passing = await runtime.database.glance(look)
         except Refused as error:
             runtime.refused(Refusal(act, "Connect", f"client/{client_id}", error.reason))
             log.info("refused", action="Connect", reason=error.reason, client_id=client_id, address=address)
@@ -222,7 +226,7 @@ class Door(asyncio.Protocol):
             # Before it is told that it is in: until this is noted, a claim may have the thing anew.
             first = self._act()
             await runtime.write(lambda tx: certificates.connected(tx, first, fingerprint))
-        self._open(packet)
+        self._open(packet, self._courier.passing if passing else self._courier.rules)
 
     def _may_connect(self, packet: Connect, grounds: Grounds) -> bool:
         """iot:Connect under conditions of its own, and what the will asks for. Closes where the answer is no."""
@@ -239,15 +243,24 @@ class Door(asyncio.Protocol):
         for action, resource, whose in questions:
             verdict = whose.decide(action, resource)
             if not verdict:
-                self._refuse(action, resource, verdict.explain("The connection"))
-                if packet.version < V5:
-                    self._vanish()
-                else:
-                    self._close(Reason.NOT_AUTHORIZED, self._told)
+                self._turn_away(action, resource, verdict.explain("The connection"))
                 return False
         return True
 
-    def _open(self, packet: Connect) -> None:
+    def _turn_away(self, action: str, resource: str, reason: str) -> None:
+        self._refuse(action, resource, reason)
+        if self._connection.version < V5:
+            self._vanish()
+        else:
+            self._close(Reason.NOT_AUTHORIZED, self._told)
+
+    def _is_kept_from(self, holder: Guest) -> bool:
+        """Whether this client id is, by its thing, the holder's and not ours: a claim may connect as anything, but
+        throws no device off.
+        """
+        return holder.fingerprint != self.fingerprint and holder.thing == self.client_id != self.thing
+
+    def _open(self, packet: Connect, rules: Rules) -> None:
         """The client is in: take over its session, answer, and send what has been waiting."""
         if self._over:  # while its first connection was noted
             return
@@ -256,12 +269,18 @@ class Door(asyncio.Protocol):
         if assigned is not None:
             packet = replace(packet, client_id=assigned)
         switchboard = self._courier.switchboard(self.realm)
-        attached = switchboard.attach(packet, self, now)
+        holder = switchboard.sink(self.client_id)
+        if holder is not None and self._is_kept_from(holder):
+            reason = "The client id names the thing of another certificate, which is connected."
+            self._turn_away("iot:Connect", self._arn("client", self.client_id), reason)
+            return
+        owner = Owner(self.fingerprint, self.thing == self.client_id, rules.session_expiry_most)
+        attached = switchboard.attach(packet, self, now, owner)
         self._session = attached.session
         self._patience.cancel()
         if attached.displaced is not None:
             attached.displaced.dismiss(Reason.SESSION_TAKEN_OVER, "another connection came with this client id")
-        announcement = self._courier.rules.announcement(packet, assigned)
+        announcement = rules.announcement(packet, assigned)
         self._send(ConnAck(session_present=attached.session_present, properties=announcement))
         for message in attached.backlog:
             self.deliver(message)

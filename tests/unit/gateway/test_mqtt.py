@@ -9,18 +9,20 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from tests.server import REALM
 from tests.unit.gateway.callers import ALL, Caller, Hall, allow, document
 
 from fleetgate.errors import Unavailable
 from fleetgate.gateway import reserved
 from fleetgate.gateway.reserved import Answer
 from fleetgate.pki import certificate as certificates
-from fleetgate.registry import attachments, policies, things
+from fleetgate.registry import attachments, claims, policies, things
 from fleetgate.registry.certificates import Status
 from fleetgate.wire.mqtt.errors import Reason
 from fleetgate.wire.mqtt.packets import (
     V4,
     V5,
+    ConnAck,
     Connect,
     Disconnect,
     PingReq,
@@ -568,6 +570,86 @@ async def test_rights_that_come_with_a_thing(hall: Hall) -> None:
     assert await caller.receive() == PubAck(1)
     await hall.change(lambda tx, act: attachments.detach_principal(tx, act, "t", fingerprint))
     assert await speaks_for(caller) is None
+
+
+async def device(hall: Hall, name: str, *things_of: str) -> Any:
+    """A certificate under a policy of that name, on these things, which are made where there are none."""
+    certificate = await hall.certificate(ALL, name=name)
+
+    def attach(tx: Any, act: Any) -> None:
+        for thing in things_of:
+            if things.find(tx, act.realm, thing) is None:
+                things.create(tx, act, thing)
+            attachments.attach_principal(tx, act, thing, certificates.fingerprint(certificate))
+
+    await hall.change(attach)
+    return certificate
+
+
+@VERSIONS
+async def test_a_device_is_not_thrown_off_by_whoever_takes_its_name(hall: Hall, version: int) -> None:
+    pump, claim = hall.call(await device(hall, "pump", "pump-7")), await device(hall, "claim")
+    other = await device(hall, "other", "pump-8")
+    await pump.connect("pump-7")
+    for stranger in (claim, other):
+        caller = hall.call(stranger)
+        caller.send(Connect("pump-7", version))
+        said = await caller.closed()
+        if version == V4:
+            assert said == []
+        else:
+            [answer] = said
+            assert isinstance(answer, ConnAck)
+            assert answer.reason is Reason.NOT_AUTHORIZED
+    assert [action for action, _ in hall.refused()] == ["iot:Connect"] * 2
+    pump.send(PingReq())
+    assert await pump.receive() == PingResp()
+
+
+async def test_a_device_is_displaced_by_its_next_certificate_and_a_claim_by_anybody(hall: Hall) -> None:
+    claim = await device(hall, "claim")
+    inside = hall.call(claim)
+    await inside.connect("pump-7")
+    successors = [claim, await device(hall, "new", "pump-7"), await device(hall, "newer", "pump-7")]
+    for certificate in successors:
+        successor = hall.call(certificate)
+        await successor.connect("pump-7")
+        [farewell] = await inside.closed()
+        assert isinstance(farewell, Disconnect)
+        assert farewell.reason is Reason.SESSION_TAKEN_OVER
+        inside = successor
+
+
+async def test_sessions_last_for_devices_only(hall: Hall) -> None:
+    claim, pump = await device(hall, "claim"), await device(hall, "pump", "pump-7")
+    shared = await device(hall, "shared", "pump-9")
+    fingerprint = certificates.fingerprint(shared)
+    await hall.change(lambda tx, act: claims.register(tx, act, fingerprint, batch="b", maximum=10))
+    lasting = Properties(session_expiry_interval=3600)
+    switchboard = hall.courier.switchboard(REALM)
+    for certificate, seconds in ((claim, 300), (shared, 300), (pump, 3600)):
+        caller = hall.call(certificate)
+        answer = await caller.connect("c", properties=lasting)
+        assert answer.properties.get("session_expiry_interval", 3600) == seconds
+        caller.leave()
+        caller = hall.call(certificate)
+        await caller.connect("d", version=V4, clean_start=False)
+        caller.leave()
+        session = switchboard.session("d")
+        assert session is not None
+        assert session.expiry == seconds
+    short = await hall.call(claim).connect("e", properties=Properties(session_expiry_interval=60))
+    assert "session_expiry_interval" not in short.properties
+
+
+async def test_one_certificate_leaves_ten_sessions(hall: Hall) -> None:
+    claim = await device(hall, "claim")
+    for number in range(12):
+        caller = hall.call(claim)
+        await caller.connect(f"c-{number}", properties=Properties(session_expiry_interval=60))
+        caller.leave()
+    switchboard = hall.courier.switchboard(REALM)
+    assert [number for number in range(12) if switchboard.session(f"c-{number}")] == list(range(2, 12))
 
 
 @pytest.mark.parametrize("error", [Unavailable("The database does not answer."), ZeroDivisionError()])
