@@ -143,7 +143,7 @@ class Simulation(AsyncIterator[Device]):
                 if fleet.folder is not None:
                     store = stack.enter_context(FolderStore(fleet.folder / serial))
                 flow = Flow(options, store, self._claimed, own, fleet.around, fleet.dialler)
-                result = already(store) or await flow.run()
+                result = already(store, options) or await flow.run()
         except AgentFailed as error:
             failed = error
         return Device(
