@@ -154,16 +154,6 @@ def find_everywhere(tx: Tx, fingerprint: str) -> list[Certificate]:
     return [from_row(row) for row in rows]
 
 
-def with_public_key(tx: Tx, realm: Realm, public_key_fingerprint: str) -> list[Certificate]:
-    """Every certificate for one key, oldest first."""
-    rows = tx.rows(
-        "SELECT * FROM certificates WHERE realm = :realm AND public_key_fingerprint = :key",
-        realm=str(realm),
-        key=public_key_fingerprint,
-    )
-    return sorted(map(from_row, rows), key=lambda each: (each.created_at, each.fingerprint))
-
-
 def page(
     tx: Tx,
     realm: Realm,

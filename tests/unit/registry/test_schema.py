@@ -171,7 +171,6 @@ HOT: dict[str, Callable[[Tx, Realm, Act], object]] = {
     "certificates": lambda tx, realm, act: certificates.page(tx, realm, f"1/{F}"),
     "certificates, oldest first": lambda tx, realm, act: certificates.page(tx, realm, f"1/{F}", ascending=True),
     "certificates of a CA": lambda tx, realm, act: certificates.page(tx, realm, f"1/{F}", ca=F),
-    "certificates of a key": lambda tx, realm, act: certificates.with_public_key(tx, realm, F),
     "change status": lambda tx, realm, act: certificates.set_status(tx, act, F, Status.INACTIVE),
     "delete certificate": lambda tx, realm, act: certificates.delete(tx, act, E, force=True),
     "first connection": lambda tx, realm, act: certificates.connected(tx, act, F),
