@@ -13,7 +13,7 @@ from fleetgate.cli import show, values
 from fleetgate.cli.place import Here, here
 from fleetgate.cli.show import Json, Limit
 from fleetgate.database.port import Tx
-from fleetgate.errors import AlreadyExists, InvalidRequest
+from fleetgate.errors import AlreadyExists, InvalidRequest, NotFound
 from fleetgate.names import Act, Realm, fingerprint
 from fleetgate.pki import certificate as x509
 from fleetgate.pki import keys
@@ -252,9 +252,13 @@ async def _switch(here: Here, certificate: str | None, batch: str | None, *, ena
     action, state = ("EnableClaim", "on") if enabled else ("DisableClaim", "off")
     if batch is not None:
         target = here.realm.arn("claimbatch", batch)
-        moved = await here.change(
-            action, target, lambda tx, act: claims.set_batch_enabled(tx, act, batch, enabled), {"batch": batch}
-        )
+
+        def move(tx: Tx, act: Act) -> int:
+            if not claims.page(tx, here.realm, None, 1, batch=batch).items:
+                raise NotFound(f"No claim has the batch {batch!r}. See what there is with: fleetgate claim list")
+            return claims.set_batch_enabled(tx, act, batch, enabled)
+
+        moved = await here.change(action, target, move, {"batch": batch})
         show.say(f"Switched {moved} claim{'' if moved == 1 else 's'} of batch {batch} {state}.")
         return
     claim = await here.read(lambda tx: _which(tx, here.realm, certificate or ""))

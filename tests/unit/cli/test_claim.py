@@ -103,6 +103,9 @@ def test_the_kill_switch_of_a_batch(call: Any) -> None:
     assert [each["enabled"] for each in call("claim", "list", "--batch", "box", "--json").json] == [False, False]
     assert [each["enabled"] for each in call("claim", "list", "--batch", "other", "--json").json] == [True]
     assert call("claim", "enable", "--batch", "other").err == "Switched 0 claims of batch other on.\n"
+    for command in ("disable", "enable"):
+        assert "No claim has the batch 'nope'." in call("claim", command, "--batch", "nope", status=1).err
+    assert "nope" not in call("audit", "list", "--json").out
 
 
 def test_the_kill_switch_needs_one_target(call: Any, claim: dict[str, Any]) -> None:
@@ -165,3 +168,19 @@ def test_what_was_done_is_in_the_audit_trail(call: Any, claim: dict[str, Any]) -
 
 def test_a_bad_rate_is_a_mistake_in_usage(call: Any) -> None:
     assert "100/1m" in call("claim", "create", "--rate", "5", status=2).err
+
+
+def test_the_policy_that_a_claim_gets_is_in_the_audit_trail(call: Any, claim: dict[str, Any]) -> None:
+    def entries(action: str) -> list[tuple[str, dict[str, Any]]]:
+        found = call("audit", "list", "--action", action, "--json").json
+        return [(each["target"].split(":", 5)[5], each["details"]) for each in found]
+
+    call("claim", "create", "--template", "lamps", "--key", "ec-p256", "--out", "second")
+    second = next(each for each in call("claim", "list", "--json").json if each["fingerprint"] != claim["fingerprint"])
+    (made,) = entries("CreatePolicy")
+    assert made[0] == "policy/claim-lamps"
+    ids = [claim["fingerprint"], second["fingerprint"]]
+    assert entries("AttachPolicy") == [("policy/claim-lamps", {"target": f"{ARN}cert/{each}"}) for each in ids]
+
+
+ARN = "arn:aws:iot:us-east-1:123456789012:"
