@@ -84,7 +84,9 @@ async def create(
     def enter(tx: Tx) -> Claim:
         authority.record(tx, act, issued, Status.ACTIVE)
         _policy(tx, act, policy, policy_document(act.realm, budget.template_name))
-        attachments.attach_policy(tx, act, policy, act.realm.arn("cert", issued.fingerprint))
+        certificate_arn = act.realm.arn("cert", issued.fingerprint)
+        attachments.attach_policy(tx, act, policy, certificate_arn)
+        audit.add(tx, act, "AttachPolicy", act.realm.arn("policy", policy), "ok", details={"target": certificate_arn})
         return budget.register(tx, act, issued.fingerprint)
 
     return ClaimCertificate(await runtime.write(enter), issued.pem, private_key, policy)
@@ -94,6 +96,7 @@ def _policy(tx: Tx, act: Act, name: str, document: str) -> None:
     """Raises AlreadyExists rather than give a claim the rights of some policy that only has the name."""
     if policies.find(tx, act.realm, name) is None:
         policies.create(tx, act, name, document)
+        audit.add(tx, act, "CreatePolicy", act.realm.arn("policy", name), "ok")
     elif json.loads(policies.get_version(tx, act.realm, name).document) != json.loads(document):
         raise AlreadyExists(
             f"Policy {name} exists and says something else than a claim certificate's. Delete it, and it is made anew, "
