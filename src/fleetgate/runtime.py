@@ -31,6 +31,8 @@ class HookRequest:
     template_arn: str
     client_id: str
     parameters: Mapping[str, str]
+    request_id: str = ""
+    """Beside AWS's members: the correlation id of the device's request, for the hook's log and everybody else's."""
 
 
 @dataclass(frozen=True, slots=True)

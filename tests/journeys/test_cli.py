@@ -284,6 +284,7 @@ def test_a_hook_is_bound_to_a_file_and_stays_bound_after_a_reset(tmp_path: Path)
     file = tmp_path / "hook.py"
     file.write_text(
         "def decide(event, context):\n"
+        "    print('asked under', context.aws_request_id)\n"
         "    return {'allowProvisioning': event['parameters']['SerialNumber'].endswith('1')}\n"
     )
     with running(tmp_path, "--free-ports", "--function", f"approve={file}:decide") as server:
@@ -297,6 +298,8 @@ def test_a_hook_is_bound_to_a_file_and_stays_bound_after_a_reset(tmp_path: Path)
                 "SIM-000001": True,
                 "SIM-000002": False,
             }
+            (told,) = re.findall(r"\(request (\S+)\)", next(each["error"] for each in done if each["error"]))
+            assert f"asked under {told}" in server.output
             server.reset()
 
 

@@ -272,6 +272,7 @@ async def _ask(
             template_arn=act.realm.arn("provisioningtemplate", case.template.name),
             client_id=asker.client_id,
             parameters=parameters,
+            request_id=act.request_id,
         )
     )
     if not answer.allowed:

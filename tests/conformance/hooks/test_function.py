@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -370,6 +371,21 @@ async def test_a_killed_server_takes_its_functions_along(tmp_path: Path, below: 
         await gone(started[1])
     else:  # started by the import, outside any invocation: nobody's group
         os.kill(started[1], signal.SIGKILL)
+
+
+async def test_a_handler_and_the_log_have_the_devices_request_id(
+    functions: MakeFunction, question: HookRequest
+) -> None:
+    source = (
+        "def lambda_handler(event, context):\n"
+        "    print('asked')\n"
+        "    return {'allowProvisioning': True, 'parameterOverrides': {'Id': context.aws_request_id}}"
+    )
+    hook = FunctionHook(functions(source), os.urandom)
+    with structlog.testing.capture_logs() as logs:
+        answer = await hook.decide(replace(question, request_id="of-the-device"))
+    assert answer.parameter_overrides == {"Id": "of-the-device"}
+    assert [(log["event"], log["request_id"]) for log in logs] == [("function output", "of-the-device")]
 
 
 async def test_a_bug_in_asking_is_a_no(functions: MakeFunction, question: HookRequest) -> None:
