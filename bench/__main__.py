@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,6 +33,8 @@ from tests.postgres import private_server
 DATABASES: Final = ("sqlite", "postgresql")
 # Acknowledged means on the disk; the tests' server does without.
 _DURABLE: Final = "fsync = on"
+# What is done after the answers (events, the audit trail's seal, twice a second) belongs to what they cost.
+_AFTERMATH_SECONDS: Final = 0.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,7 @@ class Bench:
     kinds: Sequence[Kind]
     rounds: int
     until: float
-    """Monotonic seconds: no round begins afterwards."""
+    """Monotonic seconds: nothing begins afterwards, when everything was measured once."""
     console: Console
 
     def run(self, database: str, target: Target) -> list[Measure]:
@@ -90,15 +93,17 @@ class Bench:
             with _yardstick(ready) as (port, pid):
                 least = partial(_least, crowd, floor=floor, company=company)
                 bare = replace(endpoint, port=port)
-                for number in range(-1, self.rounds):  # the first one only warms up
+                rounds = range(-1, self.rounds)  # the first one only warms up
+                for number, (kind, measure) in product(rounds, zip(self.kinds, measures, strict=True)):
                     if number > 0 and time.monotonic() > self.until:
-                        self.console.print(f"  time is up after {number} rounds on {database}")
+                        self.console.print(f"{database}: time is up in round {number + 1} of {self.rounds}{' ' * 40}")
                         break
-                    for kind, measure in zip(self.kinds, measures, strict=True):
-                        self.console.print(f"  {database}: round {number + 1} of {self.rounds}: {kind.name}", end="\r")
-                        scenario = kind.make(bare if kind.bare else endpoint, api)
-                        cpu = (lambda: process_cpu(pid)) if kind.bare else target.cpu
-                        _round(crowd, kind, scenario, (cpu, target.database_cpu), least, number, measure)
+                    self.console.print(
+                        f"{database}: round {number + 1} of {self.rounds}, {kind.name}{' ' * 20}", end="\r"
+                    )
+                    scenario = kind.make(bare if kind.bare else endpoint, api)
+                    cpu = (lambda: process_cpu(pid)) if kind.bare else target.cpu
+                    _round(crowd, kind, scenario, (cpu, target.database_cpu), least, number, measure)
         finally:
             crowd.close()
         return measures
@@ -114,11 +119,16 @@ def _round(
     measure: Measure,
 ) -> None:
     least = floor(kind) if number >= 0 else None
-    crowd.prepare(scenario, kind.count if number >= 0 else kind.count // 4, kind.in_flight, f"bench-{number + 1}")
+    crowd.prepare(
+        scenario,
+        kind.count if number >= 0 else kind.count // 4,
+        kind.in_flight,
+        f"{kind.name.replace(' ', '')}-{number + 1}",
+    )
     before = [each() for each in cpu]
     crowd.start()
     tally = crowd.finish()
-    time.sleep(0.2)  # what the last answers still cost belongs to them
+    time.sleep(_AFTERMATH_SECONDS)
     spent = [each() - earlier for each, earlier in zip(cpu, before, strict=True)]
     if number >= 0:
         measure.add(tally, spent[0], spent[1], least)

@@ -96,9 +96,10 @@ class Server:
 
 
 def url(conninfo: str) -> str:
-    """*conninfo* in the form that `open_database` takes."""
+    """*conninfo* in the form that `open_database` and the configuration take."""
     parts = psycopg.conninfo.conninfo_to_dict(conninfo)
-    return f"postgresql:///?{urlencode(parts, quote_via=quote)}"
+    name = parts.pop("dbname")
+    return f"postgresql:///{name}?{urlencode(parts, quote_via=quote)}"
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from fleetgate.policy.document import Document, parse
 from fleetgate.policy.evaluate import Named, Rights
 from fleetgate.policy.variables import Context
 from fleetgate.registry import attachments, certificates, claims, things
-from fleetgate.registry.certificates import Certificate, Status
+from fleetgate.registry.certificates import Certificate, Mode, Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +43,10 @@ def identify(tx: Tx, fingerprint: str, now: int) -> Principal:
     known = certificates.find_everywhere(tx, fingerprint)
     if not known:
         raise AccessDenied(f"Certificate {fingerprint} is not registered.")
-    if len(known) > 1:
-        realms = ", ".join(str(each.realm) for each in known)
-        raise AccessDenied(
-            f"Certificate {fingerprint} is registered in {realms}, and the server name tells none of them."
-        )
-    return _in_force(known[0], now)
+    # Anybody who has seen a certificate can register it without its CA in an account of their own, and may not cut its
+    # device off with that: DEFAULT mode, which asks for the CA's key, comes first, and then whoever came first.
+    first = min(known, key=lambda each: (each.mode is not Mode.DEFAULT, each.created_at, str(each.realm)))
+    return _in_force(first, now)
 
 
 def identify_again(tx: Tx, principal: Principal, now: int) -> Principal:
@@ -70,6 +68,13 @@ def _in_force(found: Certificate, now: int) -> Principal:
     if now < found.not_before:
         raise AccessDenied(f"Certificate {found.fingerprint} is not valid yet.")
     return Principal(found.realm, found)
+
+
+def is_device(tx: Tx, principal: Principal) -> bool:
+    """Whether the certificate is one device's own: it has a thing, and is no claim, which many devices share."""
+    if claims.find(tx, principal.realm, principal.fingerprint) is not None:
+        return False
+    return bool(attachments.things_of(tx, principal.realm, principal.fingerprint))
 
 
 @dataclass(frozen=True, slots=True)

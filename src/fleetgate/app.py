@@ -6,18 +6,22 @@ import asyncio
 import os
 import ssl
 import time
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import structlog
 from OpenSSL import SSL
 
+from fleetgate import authority
 from fleetgate.api.app import build as build_api
 from fleetgate.config import Config
 from fleetgate.database.migrate import migrate
 from fleetgate.database.open import open_database
+from fleetgate.database.port import Tx
 from fleetgate.dispatch import Dispatcher
 from fleetgate.errors import Unavailable
 from fleetgate.gateway import mqtt
@@ -25,14 +29,17 @@ from fleetgate.gateway.courier import Courier
 from fleetgate.gateway.https import HttpDoors
 from fleetgate.gateway.listener import Doorway, Listener
 from fleetgate.installation import Installation, open_installation
+from fleetgate.names import NO_ACCOUNT, Act
 from fleetgate.pki.keys import KeyKind
 from fleetgate.pki.pool import KeyPool
 from fleetgate.provisioning import bulk
 from fleetgate.provisioning.bound_hooks import BoundHooks
 from fleetgate.provisioning.just_in_time import JustInTime
 from fleetgate.provisioning.registration_handlers import RegistrationHandlers
+from fleetgate.registry import audit, issuances
 from fleetgate.runtime import Runtime
 from fleetgate.upkeep import Upkeep
+from fleetgate.wire.mqtt.errors import Reason
 from fleetgate.wire.mqtt.rules import AWS, STANDARD
 from fleetgate.wire.tls import server_context
 
@@ -42,6 +49,8 @@ MQTT_PROTOCOLS = (b"x-amzn-mqtt-ca", b"mqtt")
 HTTP_PROTOCOLS = (b"http/1.1", b"x-amzn-http-ca")
 _TICK_SECONDS = 1.0
 _RENEWAL_SECONDS = 12 * 3600
+# What is under way when the server is stopped is answered; a hook may take its time limit.
+_ANSWER_SECONDS = 6.0
 
 
 def clock() -> int:
@@ -66,7 +75,7 @@ def database_address(config: Config) -> str:
     except OSError as error:
         raise Unavailable(f"The password file cannot be read: {error}") from error
     joint = "&" if "?" in url else "?"
-    return f"{url}{joint}password={password}"
+    return f"{url}{joint}password={quote(password, safe='')}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +95,8 @@ async def works(config: Config, clock: Callable[[], int] = clock) -> AsyncIterat
     database = await asyncio.to_thread(open_database, database_address(config))
     try:
         await migrate(database, clock())
+        if installation.founded:
+            await database.write(lambda tx: _note_founding(tx, installation, clock()))
         dispatcher, upkeep = Dispatcher(database), Upkeep(database, clock)
         hooks = BoundHooks(config.hooks, os.urandom)
         keys = KeyPool(KeyKind(config.authority.device_key), config.authority.key_pool)
@@ -113,6 +124,13 @@ async def works(config: Config, clock: Callable[[], int] = clock) -> AsyncIterat
             await hooks.close()
     finally:
         await database.close()
+
+
+def _note_founding(tx: Tx, installation: Installation, now: int) -> None:
+    """The CA's keys were made and used before there was a database: the first entries of the trail say so."""
+    act = Act(NO_ACCOUNT, "system", now, str(uuid.UUID(bytes=os.urandom(16), version=4)))
+    for role, fingerprint in installation.authorities().items():
+        audit.add(tx, act, "FoundAuthority", act.realm.arn("cacert", fingerprint), "ok", details={"role": role})
 
 
 async def _finish(upkeep: Upkeep) -> None:
@@ -157,7 +175,7 @@ async def serve(config: Config, reset: Reset | None = None, clock: Callable[[], 
     async with works(config, clock) as opened:
         runtime = opened.runtime
         courier = Courier(AWS if config.gateway.mqtt_rules == "aws" else STANDARD, monotonic)
-        opened.dispatcher.add(courier.consume)
+        opened.dispatcher.add(courier.consume, courier.give_up)
         doors = HttpDoors(build_api(runtime, None if reset is None else lambda: reset(opened, courier)))
         listener = Listener(config.gateway.maximum_connections)
         tasks: list[asyncio.Task[None]] = []
@@ -175,6 +193,9 @@ async def serve(config: Config, reset: Reset | None = None, clock: Callable[[], 
             ]
             yield server
         finally:
+            listener.stop()
+            await courier.finish(_ANSWER_SECONDS)
+            courier.dismiss(Reason.SERVER_SHUTTING_DOWN, "the server is shutting down")
             await listener.close()
             await doors.close()
             for task in tasks:
@@ -195,18 +216,24 @@ async def _open_doors(config: Config, opened: Works, courier: Courier, listener:
     def by_protocol(doorway: Doorway) -> asyncio.Protocol:
         return mqtt_door(doorway) if doorway.tls.alpn in MQTT_PROTOCOLS else doors.door(doorway)
 
-    _renew(opened, config, listener)
+    await _renew(opened, config, listener)
     mqtt_port = await listener.listen(gateway.host, gateway.mqtt_port, "mqtt", mqtt_door)
     https_port = await listener.listen(gateway.host, gateway.https_port, "https", by_protocol)
     api_port = await doors.listen(config.api.host, config.api.port, _api_context(config))
     return Server(opened, courier, api_port, mqtt_port, https_port)
 
 
-def _renew(opened: Works, config: Config, listener: Listener) -> None:
+async def _renew(opened: Works, config: Config, listener: Listener) -> None:
     """Make the server certificate anew where it is due, and show it from the next handshake on."""
-    installation = opened.installation
-    if installation.server_certificate(config.gateway.endpoint_names, opened.runtime.clock()):
-        log.info("server certificate issued", names=list(config.gateway.endpoint_names))
+    installation, runtime, names = opened.installation, opened.runtime, config.gateway.endpoint_names
+    act = runtime.act(NO_ACCOUNT, "system")
+    if due := installation.prepare_server_certificate(names, act.now):
+        prepared, public_key = due
+        intent = authority.intent(prepared, runtime.issuer, public_key, "server")
+        await runtime.write(lambda tx: issuances.begin(tx, act, intent))
+        fingerprint = installation.complete_server_certificate(prepared)
+        await runtime.write(lambda tx: authority.note(tx, act, intent, fingerprint, "server"))
+        log.info("server certificate issued", names=list(names))
     elif listener.contexts:
         return
     listener.contexts = {
@@ -231,10 +258,12 @@ def _api_context(config: Config) -> ssl.SSLContext | None:
     return context
 
 
-async def _every(seconds: float, work: Callable[[], None]) -> None:
+async def _every(seconds: float, work: Callable[[], Awaitable[None] | None]) -> None:
     while True:
         await asyncio.sleep(seconds)
-        work()
+        later = work()
+        if later is not None:
+            await later
 
 
 def _keep_running(name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> asyncio.Task[None]:

@@ -15,7 +15,7 @@ from fleetgate.pki import certificate, keys
 from fleetgate.pki.csr import VerifiedCsr
 from fleetgate.registry import audit, certificates, issuances
 from fleetgate.registry.certificates import Origin, Status
-from fleetgate.runtime import Runtime
+from fleetgate.runtime import Issuer, Runtime
 
 _SERIAL_BYTES = 20
 
@@ -29,8 +29,7 @@ class Issued:
     public_key_fingerprint: str
     not_before: int
     not_after: int
-    issuer: str
-    serial: str
+    intent: issuances.Intent
 
 
 async def issue(
@@ -53,25 +52,38 @@ async def issue(
     prepared = certificate.prepare(
         profile, issuer.certificate, csr.subject if csr else None, public_key, serial, act.now
     )
-    intent = issuances.Intent(
-        issuer=issuer.fingerprint,
-        serial=f"{serial:x}",
-        subject=prepared.subject,
-        public_key_fingerprint=keys.public_key_fingerprint(public_key),
-        tbs_digest=hashlib.sha256(prepared.tbs).hexdigest(),
-        profile=profile.name,
-    )
-    await runtime.write(lambda tx: issuances.begin(tx, act, intent))
+    meant = intent(prepared, issuer, public_key, profile.name)
+    await runtime.write(lambda tx: issuances.begin(tx, act, meant))
     signed = certificate.complete(prepared, issuer.signer.sign(prepared.tbs))
     return Issued(
         fingerprint=certificate.fingerprint(signed),
         pem=certificate.pem(signed),
-        public_key_fingerprint=intent.public_key_fingerprint,
+        public_key_fingerprint=meant.public_key_fingerprint,
         not_before=prepared.not_before,
         not_after=prepared.not_after,
-        issuer=intent.issuer,
-        serial=intent.serial,
+        intent=meant,
     )
+
+
+def intent(
+    prepared: certificate.Prepared, issuer: Issuer, public_key: keys.PublicKey, profile: str
+) -> issuances.Intent:
+    """What is written down before *prepared* is signed."""
+    return issuances.Intent(
+        issuer=issuer.fingerprint,
+        serial=f"{prepared.serial:x}",
+        subject=prepared.subject,
+        public_key_fingerprint=keys.public_key_fingerprint(public_key),
+        tbs_digest=hashlib.sha256(prepared.tbs).hexdigest(),
+        profile=profile,
+    )
+
+
+def note(tx: Tx, act: Act, intent: issuances.Intent, fingerprint: str, use: str) -> None:
+    """Close *intent*, and note the use of the CA's key in the audit trail."""
+    issuances.complete(tx, act, issuer=intent.issuer, serial=intent.serial, fingerprint=fingerprint)
+    details = {"issuer": intent.issuer, "serial": intent.serial, "status": use}
+    audit.add(tx, act, "IssueCertificate", act.realm.arn("cert", fingerprint), "ok", details=details)
 
 
 def record(
@@ -84,9 +96,7 @@ def record(
     listed: bool = True,
 ) -> certificates.Certificate:
     """Close the intent, enter the certificate, and note the use of the CA's key in the audit trail."""
-    issuances.complete(tx, act, issuer=issued.issuer, serial=issued.serial, fingerprint=issued.fingerprint)
-    details = {"issuer": issued.issuer, "serial": issued.serial, "status": str(status)}
-    audit.add(tx, act, "IssueCertificate", act.realm.arn("cert", issued.fingerprint), "ok", details=details)
+    note(tx, act, issued.intent, issued.fingerprint, str(status))
     return certificates.create(
         tx,
         act,

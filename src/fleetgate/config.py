@@ -164,7 +164,7 @@ class HooksConfig:
     """Pre-provisioning hooks: who is asked before a device is provisioned."""
 
     time_limit: Duration = Duration(5 * _SECOND)
-    """A hook that has not answered by then has denied."""
+    """A hook that has not answered by then has denied; waiting for a place and importing its file count."""
     concurrency: int = _number(16, 1, 1_000)
     """Questions to one function at the same time."""
     functions: Mapping[str, FunctionConfig] = field(default_factory=dict)

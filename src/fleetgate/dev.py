@@ -2,6 +2,9 @@
 
 It has an operator's access key, a claim certificate with a budget, a provisioning template and the policies behind
 both. They are made once and kept in `<data_dir>/dev`, so they outlive a reset and a restart.
+
+An installation that `fleetgate init` or `fleetgate serve` founded is refused: its operators would get a key that they
+did not make, and a reset would take their records.
 """
 
 from __future__ import annotations
@@ -99,8 +102,9 @@ def config(data_dir: Path, *, free_ports: bool = False, file: Path | None = None
 async def serve(config: Config, functions: Functions | None = None) -> AsyncIterator[Dev]:
     """A dev server; inside the block every door answers, and `POST /_fleetgate/reset` empties and seeds it anew.
 
-    *functions* are bound at the start and after each reset.
+    *functions* are bound at the start and after each reset. Raises Unavailable for an installation that is not its own.
     """
+    _claim_folder(config.server.data_dir)
     sown: list[Seed] = []
 
     async def reset(works: Works, courier: Courier) -> None:
@@ -120,6 +124,38 @@ async def serve(config: Config, functions: Functions | None = None) -> AsyncIter
         sown.append(seed)
         await _answering(server)
         yield Dev(server, seed, folder)
+
+
+_MARK: Final = "made-by-fleetgate-dev"
+_FOUNDED: Final = ("ca", "tls", "secrets", "dev", "fleetgate.db")
+"""Any of these in a data directory without the mark: somebody else's installation, whole or half made."""
+
+
+def _claim_folder(data_dir: Path) -> None:
+    """Mark a new data directory as a dev server's. Raises Unavailable for an installation that has no such mark."""
+    mark = data_dir / "dev" / _MARK
+    if mark.exists():
+        return
+    if any((data_dir / name).exists() for name in _FOUNDED):
+        raise Unavailable(
+            f"The installation in {data_dir} was not made by fleetgate dev, which would plant a key and a claim in it "
+            "and could be told to empty it. Name another directory with --data-dir, or run it with: fleetgate serve "
+            f"--data-dir {data_dir}"
+        )
+    try:
+        mark.parent.mkdir(mode=0o700, parents=True)
+        _write(mark, "A reset empties this installation. Remove this file, and fleetgate dev starts here no more.\n")
+    except OSError as error:
+        raise Unavailable(f"The data directory {data_dir} cannot be used: {error}") from error
+
+
+def _check_database(tx: Tx, credentials: Credentials) -> None:
+    """The configuration may name a database outside of the data directory, and that one has no mark."""
+    if access_keys.find(tx, credentials.id) is None and everything.in_use(tx):
+        raise Unavailable(
+            "The database has records that fleetgate dev did not make, and a reset would take them. Leave [database] "
+            "out of its configuration, or name an empty one."
+        )
 
 
 async def _answering(server: Server) -> None:
@@ -165,6 +201,7 @@ async def _sow(works: Works, folder: Path, functions: Functions) -> Seed:
     runtime = works.runtime
     act = runtime.act(REALM, "system")
     credentials = _credentials(works, folder)
+    await runtime.database.read(lambda tx: _check_database(tx, credentials))
     issued = None if (folder / _CLAIM_CERTIFICATE).exists() else await _new_claim(works, act, folder)
     seed = Seed(
         credentials,

@@ -19,6 +19,9 @@ log = structlog.get_logger(__name__)
 
 Consumer = Callable[[Sequence[outbox.Entry]], None]
 
+MOST_TRIES = 3
+"""How often a consumer that fails is told of the same entries."""
+
 MOST_AT_ONCE = 500
 # Commits that come in a burst share one look at the outbox; well inside the second that live connections are promised.
 _GATHER_SECONDS = 0.05
@@ -31,13 +34,16 @@ class Dispatcher:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._consumers: list[Consumer] = []
+        self._consumers: list[tuple[Consumer, Consumer | None]] = []
         self._stirred = asyncio.Event()
         self._stirred.set()  # a crash may have left rows behind
 
-    def add(self, consumer: Consumer) -> None:
-        """*consumer* is called with entries in order and must not block; what it raises is logged, not retried."""
-        self._consumers.append(consumer)
+    def add(self, consumer: Consumer, give_up: Consumer | None = None) -> None:
+        """*consumer* is called with entries in order and must not block. What it raises is logged, and it is told
+        again, `MOST_TRIES` times in all; then *give_up* has the entries instead, to close
+        what *consumer* could not guard.
+        """
+        self._consumers.append((consumer, give_up))
 
     def stir(self) -> None:
         self._stirred.set()
@@ -62,14 +68,18 @@ class Dispatcher:
     async def _hand_out(self) -> int:
         entries = await self._database.glance(lambda tx: outbox.pending(tx, MOST_AT_ONCE))
         if entries:
-            for consumer in self._consumers:
-                self._tell(consumer, entries)
+            for consumer, give_up in self._consumers:
+                told = any(self._tell(consumer, entries) for _ in range(MOST_TRIES))
+                if not told and give_up is not None:
+                    self._tell(give_up, entries)
             ids = [entry.id for entry in entries]
             await self._database.write(lambda tx: outbox.delivered(tx, ids))
         return len(entries)
 
-    def _tell(self, consumer: Consumer, entries: Sequence[outbox.Entry]) -> None:
+    def _tell(self, consumer: Consumer, entries: Sequence[outbox.Entry]) -> bool:
         try:
             consumer(entries)
         except Exception:
             log.exception("event consumer failed", consumer=repr(consumer))
+            return False
+        return True

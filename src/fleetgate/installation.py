@@ -23,7 +23,7 @@ from fleetgate.config import Config
 from fleetgate.errors import Unavailable
 from fleetgate.pki import certificate, chain
 from fleetgate.pki.issuer import IssuerCertificate
-from fleetgate.pki.keys import KeyKind
+from fleetgate.pki.keys import KeyKind, PublicKey
 from fleetgate.pki.profile import (
     AWS_DEVICE,
     DAY,
@@ -54,6 +54,13 @@ class Installation:
     """Whether this start made them."""
     entropy: Callable[[int], bytes]
 
+    def authorities(self) -> dict[str, str]:
+        """Role (root, issuing) -> fingerprint of its certificate."""
+        return {
+            role: certificate.fingerprint(certificate.load((self.folder / "ca" / f"{role}.pem").read_text()))
+            for role in ("root", "issuing")
+        }
+
     @property
     def root_file(self) -> Path:
         return self.folder / "ca" / "root.pem"
@@ -66,22 +73,34 @@ class Installation:
     def server_key(self) -> Path:
         return self.folder / "tls" / "server.key"
 
-    def server_certificate(self, names: Sequence[str], now: int) -> bool:
-        """See to it that `server_chain` is good for *names* and for some time; True when it was made anew."""
+    def prepare_server_certificate(
+        self, names: Sequence[str], now: int
+    ) -> tuple[certificate.Prepared, PublicKey] | None:
+        """None while `server_chain` is good for *names* and for some time; else the next one, for a key of its own.
+
+        Write the intent down, then `complete_server_certificate`.
+        """
         if self.server_chain.exists() and _still_good(self.server_chain, names, now):
-            return False
-        draft = self.server_key.with_suffix(".next")
-        draft.unlink(missing_ok=True)
-        signer = KeyFileSigner.create(draft, KeyKind.EC_P256)
+            return None
+        self._next_key.unlink(missing_ok=True)
+        signer = KeyFileSigner.create(self._next_key, KeyKind.EC_P256)
         serial = certificate.serial_number(self.entropy(20))
         prepared = certificate.prepare(
             SERVER, self.issuer.certificate, common_name(names[0]), signer.public_key, serial, now, names
         )
+        return prepared, signer.public_key
+
+    def complete_server_certificate(self, prepared: certificate.Prepared) -> str:
+        """Sign it and put it in place of the one before. Its fingerprint."""
         signed = certificate.complete(prepared, self.issuer.signer.sign(prepared.tbs))
         # Key first: with a crash in between the two do not fit, which `_still_good` notices at the next start.
-        draft.replace(self.server_key)
+        self._next_key.replace(self.server_key)
         _write(self.server_chain, certificate.pem(signed) + self.issuer.chain_pem, 0o644)
-        return True
+        return certificate.fingerprint(signed)
+
+    @property
+    def _next_key(self) -> Path:
+        return self.server_key.with_suffix(".next")
 
 
 def open_installation(folder: Path, config: Config, entropy: Callable[[int], bytes], now: int) -> Installation:

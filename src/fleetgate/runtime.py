@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from fleetgate.config import Config
 from fleetgate.database.port import Database, Tx
 from fleetgate.names import Act, Realm
 from fleetgate.pki.issuer import IssuerCertificate
+from fleetgate.pki.keys import PrivateKey
 from fleetgate.pki.pool import KeyPool
 from fleetgate.pki.profile import Profile
 from fleetgate.pki.seal import Vault
@@ -29,6 +31,8 @@ class HookRequest:
     template_arn: str
     client_id: str
     parameters: Mapping[str, str]
+    request_id: str = ""
+    """Beside AWS's members: the correlation id of the device's request, for the hook's log and everybody else's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,3 +102,8 @@ class Runtime:
         result = await self.database.write(work)
         self.committed()
         return result
+
+    async def key_pair(self) -> PrivateKey:
+        """From the pool; when that is empty, made on a thread, because a key takes tens of milliseconds."""
+        ready = self.keys.take_ready()
+        return await asyncio.to_thread(self.keys.take) if ready is None else ready

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
+from dataclasses import replace
 
 import structlog
 
 from fleetgate.database.port import Database, Tx
 from fleetgate.errors import FleetgateError
+from fleetgate.names import NO_ACCOUNT
 from fleetgate.registry import audit, certificates, outbox
 from fleetgate.runtime import Refusal
 
@@ -24,6 +26,12 @@ EVENTS_KEPT = 7 * 86_400_000
 """How long events stay that were handed out, so that they can be handed out again. Milliseconds."""
 
 
+MOST_A_MINUTE = 60
+"""Refusals of one kind and source that are written down one by one within a minute; the rest are counted together. All
+who are nobody's are one source: otherwise strangers could fill the disk."""
+_MINUTE = 60_000
+
+
 class Upkeep:
     """`run` until cancelled; `finish` writes what is still waiting."""
 
@@ -33,25 +41,52 @@ class Upkeep:
         self._refusals: deque[Refusal] = deque()
         self._dropped = 0
         self._swept_at = 0
+        self._minute_began = clock()
+        self._told: Counter[tuple[str, str]] = Counter()
+        self._more: dict[tuple[str, str], Refusal] = {}
 
     def refused(self, refusal: Refusal) -> None:
         """Remember *refusal* for the audit trail."""
+        source = "nobody" if refusal.act.realm == NO_ACCOUNT else f"{refusal.act.realm} {refusal.act.actor}"
+        key = (source, refusal.action)
+        self._told[key] += 1
+        if self._told[key] > MOST_A_MINUTE:
+            self._more[key] = refusal
+        else:
+            self._wait(refusal)
+
+    def _wait(self, refusal: Refusal) -> None:
         if len(self._refusals) < MOST_WAITING:
             self._refusals.append(refusal)
         else:
             self._dropped += 1
 
+    def _round_up(self) -> None:
+        """One entry for all that were not written down one by one."""
+        for key, last in self._more.items():
+            count = self._told[key] - MOST_A_MINUTE
+            self._wait(replace(last, reason=f"{count} more within a minute, this the last: {last.reason}"))
+        self._told.clear()
+        self._more.clear()
+        self._minute_began = self._clock()
+
     async def run(self) -> None:
         while True:
             await asyncio.sleep(_SECONDS)
             try:
-                await self.finish()
+                await self._write()
                 await self._sweep()
             except FleetgateError as error:
                 log.warning("upkeep postponed", reason=error.message)
 
     async def finish(self) -> None:
-        """Write every waiting refusal and seal the audit trail to its end."""
+        """Write every refusal and seal the audit trail to its end."""
+        self._round_up()
+        await self._write()
+
+    async def _write(self) -> None:
+        if abs(self._clock() - self._minute_began) >= _MINUTE:
+            self._round_up()
         while self._refusals:
             batch = [self._refusals.popleft() for _ in range(min(MOST_AT_ONCE, len(self._refusals)))]
             try:

@@ -30,6 +30,8 @@ class Steps:
     """Counts what devices do, so that somebody can wait until they have done so much more."""
 
     done: int = 0
+    over: bool = False
+    """All devices are where they want to be."""
     _waiting: list[tuple[int, asyncio.Event]] = field(default_factory=list)
 
     def step(self, said: str) -> None:
@@ -40,7 +42,15 @@ class Steps:
             if at <= self.done:
                 event.set()
 
+    def finish(self) -> None:
+        self.over = True
+        for _, event in self._waiting:
+            event.set()
+
     async def more(self, steps: int) -> None:
+        """Wait for so many more steps, or for the end."""
+        if self.over:
+            return
         entry = (self.done + steps, asyncio.Event())
         self._waiting.append(entry)
         try:

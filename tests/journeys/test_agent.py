@@ -33,6 +33,7 @@ from fleetgate.wire.mqtt.packets import V4, V5, Connect
 
 
 async def certificates_of(server: Server, thing: str) -> list[Certificate]:
+    await server.courier.finish(10)  # what follows from a connection is noted beside it
     return await server.runtime.database.read(lambda tx: attachments.certificates_of(tx, REALM, thing))
 
 
@@ -385,6 +386,17 @@ async def test_a_retired_certificate_cannot_ask(tmp_path: Path) -> None:
 
 
 # --- the same folder, other programs ----------------------------------------------------------------------------------
+
+
+async def test_a_server_that_stops_says_so(tmp_path: Path) -> None:
+    async with running_server(tmp_path / "data") as server:
+        fleet = await make_fleet(server.runtime, tmp_path / "claim")
+        store = MemoryStore()
+        await _provisioned(server, fleet, store)
+        client = await connected(server, store, "SN-1")
+    with pytest.raises(ConnectionLost, match="server shutting down") as caught:
+        await anext(client.messages())
+    assert caught.value.retryable
 
 
 async def test_other_programs_find_the_identity_in_force(tmp_path: Path) -> None:

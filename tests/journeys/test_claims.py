@@ -81,7 +81,8 @@ def test_a_claim_holds_in_its_time_alone(live: Live, name: str, connect: Connect
 def test_a_claim_may_list_its_serial_numbers(live: Live, name: str, connect: Connect) -> None:
     body = json.loads(template_body(f"{name}-production"))
     body["Parameters"]["Name"] = {"Type": "String"}
-    body["Resources"]["thing"]["Properties"]["ThingName"] = {"Ref": "Name"}
+    naming = {"Fn::Join": ["-", [{"Ref": "Name"}, {"Ref": "SerialNumber"}]]}
+    body["Resources"]["thing"]["Properties"]["ThingName"] = naming
     batch = live.batch(name, body=json.dumps(body), serials=["sn-1", "sn-2"], maximum=2)
     device = connect(batch.claim, name)
     assert device.register(batch, token_of(device), "sn-3", Name=f"{name}-3").told == DENIED

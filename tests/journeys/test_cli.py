@@ -284,6 +284,7 @@ def test_a_hook_is_bound_to_a_file_and_stays_bound_after_a_reset(tmp_path: Path)
     file = tmp_path / "hook.py"
     file.write_text(
         "def decide(event, context):\n"
+        "    print('asked under', context.aws_request_id)\n"
         "    return {'allowProvisioning': event['parameters']['SerialNumber'].endswith('1')}\n"
     )
     with running(tmp_path, "--free-ports", "--function", f"approve={file}:decide") as server:
@@ -297,6 +298,8 @@ def test_a_hook_is_bound_to_a_file_and_stays_bound_after_a_reset(tmp_path: Path)
                 "SIM-000001": True,
                 "SIM-000002": False,
             }
+            (told,) = re.findall(r"\(request (\S+)\)", next(each["error"] for each in done if each["error"]))
+            assert f"asked under {told}" in server.output
             server.reset()
 
 
@@ -337,10 +340,50 @@ def test_a_taken_port_is_told_in_one_line(dev: Dev, tmp_path: Path) -> None:
     )
     assert done.returncode == 1
     assert "Error: The server cannot listen: " in done.stderr
-    assert "address already in use" in done.stderr
+    assert f"gateway.mqtt_port {dev.ready['mqtt_port']} on 127.0.0.1: Address already in use" in done.stderr
     assert "--free-ports" in done.stderr
     assert "Traceback" not in done.stderr
     assert [each.name for each in tmp_path.iterdir()] == ["taken.toml"]
+
+
+def refused(folder: Path, *arguments: str) -> str:
+    """What a command says that must not start; nothing is left of it."""
+    before = sorted(folder.rglob("*"))
+    done = subprocess.run(
+        [*FLEETGATE, *arguments],
+        capture_output=True,
+        text=True,
+        env=environment(folder),
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert sorted(folder.rglob("*")) == before
+    return done.stderr
+
+
+@pytest.mark.parametrize("command", ["serve", "dev"])
+def test_nothing_is_founded_where_the_server_cannot_listen(dev: Dev, tmp_path: Path, command: str) -> None:
+    ready, config = dev.ready, tmp_path / "config.toml"
+    where = [command, "--config", str(config), "--data-dir", str(tmp_path / "data")]
+    config.write_text(f"[gateway]\nmqtt_port = {ready['mqtt_port']}\nhttps_port = {ready['https_port']}\n")
+    said = refused(tmp_path, *where)
+    assert f"- gateway.mqtt_port {ready['mqtt_port']}" in said
+    assert f"- gateway.https_port {ready['https_port']}" in said
+    for host, words in (("203.0.113.7", "no address of this machine"), ("no.such.host.invalid", "no address (")):
+        config.write_text(f"[gateway]\nhost = '{host}'\nmqtt_port = 0\nhttps_port = 0\n[api]\nport = 0\n")
+        said = refused(tmp_path, *where)
+        assert f"gateway.host is '{host}', which is {words}" in said
+
+
+@pytest.mark.parametrize("command", ["serve", "dev"])
+def test_a_second_server_in_the_same_data_directory_is_refused(dev: Dev, tmp_path: Path, command: str) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text("[gateway]\nmqtt_port = 0\nhttps_port = 0\n[api]\nport = 0\n")
+    said = refused(tmp_path, command, "--config", str(config), "--data-dir", dev.ready["data_dir"])
+    assert f"Another fleetgate process ({dev.process.pid}) serves" in said
+    assert json.loads(dev.command("thing", "list", "--data-dir", dev.ready["data_dir"], "--json")) is not None
 
 
 def test_help_is_there_at_once() -> None:

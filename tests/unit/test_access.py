@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -78,10 +79,26 @@ def test_it_is_not_its_time(tx: Tx, when: int, why: str) -> None:
     access.identify(tx, RED, NOW + DAY)
 
 
-def test_it_is_known_twice(tx: Tx) -> None:
-    certify(tx, mode=Mode.SNI_ONLY)
+@pytest.mark.parametrize("status", [Status.ACTIVE, Status.INACTIVE])
+@pytest.mark.parametrize("first", [Mode.DEFAULT, Mode.SNI_ONLY])
+def test_nobody_is_cut_off_by_who_registers_the_certificate_after_them(tx: Tx, first: Mode, status: Status) -> None:
+    """To register a certificate without its CA takes no more than to have seen it."""
+    later = replace(ELSEWHERE, now=NOW + 1)
+    certify(tx, mode=first)
+    certify(tx, later, status=status, mode=Mode.SNI_ONLY)
+    assert access.identify(tx, RED, NOW).realm == REALM
+
+
+def test_who_proved_the_cas_key_comes_before_who_came_first(tx: Tx) -> None:
     certify(tx, ELSEWHERE, mode=Mode.SNI_ONLY)
-    with pytest.raises(AccessDenied, match="123456789012/us-east-1, 210987654321/us-east-1"):
+    certify(tx, replace(ACT, now=NOW + 1), mode=Mode.DEFAULT)
+    assert access.identify(tx, RED, NOW).realm == REALM
+
+
+def test_what_its_own_realm_disabled_is_not_let_in_by_another(tx: Tx) -> None:
+    certify(tx, status=Status.REVOKED)
+    certify(tx, replace(ELSEWHERE, now=NOW + 1), mode=Mode.SNI_ONLY)
+    with pytest.raises(AccessDenied, match="is REVOKED"):
         access.identify(tx, RED, NOW)
 
 

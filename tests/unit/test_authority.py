@@ -40,7 +40,7 @@ async def test_a_certificate_is_signed_by_the_installations_ca(house: House) -> 
     assert (made.public_key(), made.issuer) == (key, issuer.name)
     assert made.subject.rfc4514_string() == "CN=AWS IoT Certificate"
     assert issued.fingerprint == certificate.fingerprint(made)
-    assert issued.serial == f"{made.serial_number:x}"
+    assert issued.intent.serial == f"{made.serial_number:x}"
     assert issued.public_key_fingerprint == keys.public_key_fingerprint(key)
     assert issued.pem not in repr(await rows(house, "certificates")), "not before it is recorded"
 
@@ -95,6 +95,6 @@ async def test_what_is_recorded(house: House) -> None:
     assert (entry.actor, entry.target) == ("me", REALM.arn("cert", issued.fingerprint))
     assert entry.details == {
         "issuer": runtime.issuer.fingerprint,
-        "serial": issued.serial,
+        "serial": issued.intent.serial,
         "status": "PENDING_ACTIVATION",
     }

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
-from fleetgate import dev
+from fleetgate import app, dev
+from fleetgate.database.open import memory
+from fleetgate.errors import Unavailable
+from fleetgate.names import Act
 from fleetgate.policy import document, variables
 from fleetgate.policy.evaluate import Allowed, Named, Request, decide
 from fleetgate.policy.variables import Thing
 from fleetgate.provisioning.claim_certificate import policy_document
+from fleetgate.registry import access_keys
+from fleetgate.registry.access_keys import Credentials
 from fleetgate.template.document import Kind, parse
 from fleetgate.template.render import render
 
@@ -95,3 +101,57 @@ def test_a_file_may_say_the_rest(tmp_path: Path) -> None:
     file.write_text("[server]\ndata_dir = '/elsewhere'\n[authority]\nprofile = 'strict'\n")
     config = dev.config(tmp_path, file=file)
     assert (config.server.data_dir, config.authority.profile) == (tmp_path, "strict")
+
+
+# --- whose installation it is -----------------------------------------------------------------------------------------
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(each.relative_to(folder)): each.read_bytes() for each in folder.rglob("*") if each.is_file()}
+
+
+async def start(folder: Path, file: Path | None = None) -> None:
+    async with dev.serve(dev.config(folder, free_ports=True, file=file)):
+        pytest.fail("it started")
+
+
+def test_an_installation_that_somebody_else_founded_is_left_as_it_is(tmp_path: Path) -> None:
+    async def found() -> None:
+        async with app.works(dev.config(tmp_path)):
+            pass
+
+    asyncio.run(found())
+    before = content(tmp_path)
+    with pytest.raises(Unavailable, match=r"not made by fleetgate dev.*fleetgate serve --data-dir"):
+        asyncio.run(start(tmp_path))
+    assert content(tmp_path) == before
+
+
+def test_one_that_is_half_founded_is_refused_too(tmp_path: Path) -> None:
+    (tmp_path / "ca").mkdir()
+    with pytest.raises(Unavailable, match="not made by fleetgate dev"):
+        asyncio.run(start(tmp_path))
+
+
+def test_a_directory_is_marked_once_and_known_again(tmp_path: Path) -> None:
+    dev._claim_folder(tmp_path / "new")
+    (tmp_path / "new" / "ca").mkdir()
+    dev._claim_folder(tmp_path / "new")
+    assert [each.name for each in (tmp_path / "new" / "dev").iterdir()] == ["made-by-fleetgate-dev"]
+
+
+def test_a_data_directory_that_cannot_be(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Unavailable, match="cannot be used"):
+        asyncio.run(start(tmp_path / "file" / "data"))
+
+
+def test_a_database_elsewhere_that_has_others_records_is_refused() -> None:
+    database = memory()
+    mine, theirs = Credentials("AKIA" + "M" * 16, "s"), Credentials("AKIA" + "T" * 16, "s")
+    act = Act(dev.REALM, "system", 0, "r")
+    database.run(lambda tx: dev._check_database(tx, mine))
+    database.run(lambda tx: access_keys.create(tx, act, theirs.id, label="", sealed_secret="s"))
+    with pytest.raises(Unavailable, match="did not make"):
+        database.run(lambda tx: dev._check_database(tx, mine))
+    database.run(lambda tx: dev._check_database(tx, theirs))

@@ -13,7 +13,7 @@ import pytest
 from fleetgate.database.migrate import migrate
 from fleetgate.database.open import open_database
 from fleetgate.database.port import Database, Tx
-from fleetgate.dispatch import MOST_AT_ONCE, Dispatcher
+from fleetgate.dispatch import MOST_AT_ONCE, MOST_TRIES, Dispatcher
 from fleetgate.errors import Unavailable
 from fleetgate.names import Act, Realm
 from fleetgate.registry import outbox
@@ -117,6 +117,27 @@ async def test_one_that_fails_harms_nobody_else(database: Database) -> None:
         await listener.hears(1)
         await happen(database, 2)
         await listener.hears(2)
+
+
+@pytest.mark.parametrize("failures", range(MOST_TRIES + 1))
+async def test_one_that_fails_is_told_again_and_then_somebody_else_in_its_place(
+    database: Database, failures: int
+) -> None:
+    dispatcher, listener, guard, tries = Dispatcher(database), Listener(), Listener(), 0
+
+    def fail(entries: Sequence[outbox.Entry]) -> None:
+        nonlocal tries
+        tries += 1
+        if tries <= failures:
+            raise ZeroDivisionError
+        listener(entries)
+
+    dispatcher.add(fail, guard)
+    await happen(database, 1)
+    async with running(dispatcher):
+        await emptied(database)
+    assert tries == min(failures + 1, MOST_TRIES)
+    assert (listener.heard, guard.heard) == (([1], []) if failures < MOST_TRIES else ([], [1]))
 
 
 class Flaky:

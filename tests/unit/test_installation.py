@@ -37,7 +37,7 @@ def tree(folder: Path) -> dict[str, int]:
 
 def test_a_first_start_makes_everything_and_keeps_keys_to_itself(folder: Path) -> None:
     installation = start(folder)
-    installation.server_certificate(NAMES, NOW)
+    renew(installation, NAMES, NOW)
     assert installation.founded
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert tree(folder) == {
@@ -116,18 +116,26 @@ def test_a_crash_at_any_change_to_the_disk_is_started_from(folder: Path, monkeyp
     while crashed:
         place, left[0], crashed = folder / str(crashes), crashes, False
         try:
-            start(place).server_certificate(NAMES, NOW)
+            renew(start(place), NAMES, NOW)
         except Crash:
             crashed = True
         left[0] = None
         installation = start(place)
-        installation.server_certificate(NAMES, NOW)
+        renew(installation, NAMES, NOW)
         _check_server_certificate(installation, NAMES)
         crashes += 1
     assert crashes > 20
 
 
 # --- the server's certificate -----------------------------------------------------------------------------------------
+
+
+def renew(installation: Installation, names: tuple[str, ...], now: int) -> bool:
+    """Whether a server certificate was due, and then there is one."""
+    due = installation.prepare_server_certificate(names, now)
+    if due is not None:
+        installation.complete_server_certificate(due[0])
+    return due is not None
 
 
 def _check_server_certificate(installation: Installation, names: tuple[str, ...]) -> x509.Certificate:
@@ -144,9 +152,9 @@ def _check_server_certificate(installation: Installation, names: tuple[str, ...]
 
 def test_it_speaks_for_the_configured_names(folder: Path) -> None:
     installation = start(folder)
-    assert installation.server_certificate(NAMES, NOW)
+    assert renew(installation, NAMES, NOW)
     _check_server_certificate(installation, NAMES)
-    assert not installation.server_certificate(NAMES, NOW), "it is good as it is"
+    assert not renew(installation, NAMES, NOW), "it is good as it is"
 
 
 @pytest.mark.parametrize(
@@ -161,17 +169,17 @@ def test_it_speaks_for_the_configured_names(folder: Path) -> None:
 def test_it_is_made_anew_when_it_is_due(folder: Path, names: tuple[str, ...], later: int, anew: bool) -> None:
     assert RENEW_BEFORE == 30 * DAY
     installation = start(folder)
-    installation.server_certificate(NAMES, NOW)
-    assert installation.server_certificate(names, NOW + later) is anew
+    renew(installation, NAMES, NOW)
+    assert renew(installation, names, NOW + later) is anew
     if anew:
         _check_server_certificate(installation, names)
 
 
 def test_it_is_made_anew_when_key_and_certificate_do_not_fit(folder: Path) -> None:
     installation = start(folder)
-    installation.server_certificate(NAMES, NOW)
+    renew(installation, NAMES, NOW)
     installation.server_key.write_bytes(keys.sealed_pem(keys.generate(keys.KeyKind.EC_P256), None))
-    assert installation.server_certificate(NAMES, NOW)
+    assert renew(installation, NAMES, NOW)
     _check_server_certificate(installation, NAMES)
 
 

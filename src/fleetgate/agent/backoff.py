@@ -38,6 +38,8 @@ class Surroundings:
     """Wait so many seconds."""
     say: Callable[[str], None] = lambda _: None
     """Told in one sentence what is being done; never a secret."""
+    failed: Callable[[AgentFailed], None] = lambda _: None
+    """Told of every attempt that failed."""
 
 
 async def persist(attempt: Callable[[int], Awaitable[T]], backoff: Backoff, around: Surroundings) -> T:
@@ -50,6 +52,7 @@ async def persist(attempt: Callable[[int], Awaitable[T]], backoff: Backoff, arou
         try:
             return await attempt(number)
         except AgentFailed as failed:
+            around.failed(failed)
             if not failed.retryable:
                 raise
             if number >= backoff.attempts:

@@ -19,11 +19,12 @@ from typing import Self
 
 from fleetgate.agent import tls
 from fleetgate.agent.backoff import Surroundings
-from fleetgate.agent.client import dial
+from fleetgate.agent.client import Client, dial
 from fleetgate.agent.errors import AgentFailed
 from fleetgate.agent.provision import SURROUNDINGS, Dial, Flow, Options, Result, Seconds, already
 from fleetgate.agent.store import FolderStore, MemoryStore, Store
-from fleetgate.agent.tls import Credentials
+from fleetgate.agent.tls import Credentials, Endpoint
+from fleetgate.wire.mqtt.packets import Connect
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,10 @@ class Fleet:
     serial_parameter: str = "SerialNumber"
     folder: Path | None = None
     """Keep each device's identity in a folder of its serial number in here; None: in memory."""
+    connect_patience: float = 10.0
+    """Seconds after which the whole fleet gives up where not one device has connected, even once."""
     around: Surroundings = SURROUNDINGS
+    """`failed` is told of the first failure alone."""
     dialler: Dial = field(default=dial)
 
     def serials(self) -> Iterator[str]:
@@ -79,7 +83,8 @@ class Simulation(AsyncIterator[Device]):
         self._fleet = fleet
         self._claimed = tls.present(tls.trust(fleet.options.endpoint), fleet.claim)
         self._serials = fleet.serials()
-        self._done: asyncio.Queue[Device | Exception] = asyncio.Queue()
+        self._around = replace(fleet.around, failed=self._failed)
+        self._done: asyncio.Queue[Device | Exception | None] = asyncio.Queue()
         self._workers: list[asyncio.Task[None]] = []
         self._begun = 0.0
         self._cpu_begun = 0.0
@@ -88,6 +93,12 @@ class Simulation(AsyncIterator[Device]):
         self.cpu_seconds = 0.0
         """Of this process, over the same time: whatever else runs in it is in there."""
         self.finished = 0
+        self.first_failure: AgentFailed | None = None
+        """Of any attempt of any device."""
+        self.hopeless = False
+        """Nothing has ever connected, so the rest was not tried."""
+        self._connected = False
+        self._since = 0.0
 
     @property
     def cpu_per_device(self) -> float:
@@ -100,16 +111,39 @@ class Simulation(AsyncIterator[Device]):
     async def __anext__(self) -> Device:
         if not self._workers:
             self._start()
-        if self.finished == self._fleet.count:
+        if self.finished == self._fleet.count or self.hopeless:
             raise StopAsyncIteration
         device = await self._done.get()
+        if device is None:
+            await self._give_up()
+            raise StopAsyncIteration
         if isinstance(device, Exception):
             await self.aclose()
             raise device
         self.finished += 1
         self.seconds = time.monotonic() - self._begun
         self.cpu_seconds = time.process_time() - self._cpu_begun
+        if not self._connected and device.error is not None and len(self._workers) <= self.finished < self._fleet.count:
+            await self._give_up()
         return device
+
+    async def _give_up(self) -> None:
+        self.hopeless = True
+        self.seconds = time.monotonic() - self._begun
+        await self.aclose()
+
+    def _failed(self, error: AgentFailed) -> None:
+        fleet = self._fleet
+        if self.first_failure is None:
+            self.first_failure = error
+            fleet.around.failed(error)
+        if not self._connected and fleet.around.clock() - self._since >= fleet.connect_patience:
+            self._done.put_nowait(None)
+
+    async def _dial(self, endpoint: Endpoint, context: ssl.SSLContext, connect: Connect, seconds: float) -> Client:
+        client = await self._fleet.dialler(endpoint, context, connect, seconds)
+        self._connected = True
+        return client
 
     async def aclose(self) -> None:
         """Stop every device that is still on its way."""
@@ -119,6 +153,7 @@ class Simulation(AsyncIterator[Device]):
 
     def _start(self) -> None:
         self._begun, self._cpu_begun = time.monotonic(), time.process_time()
+        self._since = self._fleet.around.clock()
         number = min(self._fleet.concurrency, self._fleet.count)
         self._workers = [asyncio.create_task(self._work()) for _ in range(number)]
 
@@ -142,8 +177,8 @@ class Simulation(AsyncIterator[Device]):
                 store: Store = MemoryStore()
                 if fleet.folder is not None:
                     store = stack.enter_context(FolderStore(fleet.folder / serial))
-                flow = Flow(options, store, self._claimed, own, fleet.around, fleet.dialler)
-                result = already(store) or await flow.run()
+                flow = Flow(options, store, self._claimed, own, self._around, self._dial)
+                result = already(store, options) or await flow.run()
         except AgentFailed as error:
             failed = error
         return Device(

@@ -98,16 +98,32 @@ async def provision(
     Raises an `AgentFailed`: at once what repeating will not cure (Rejected with 400, 403, 404 and the like, a server
     that is not trusted, an unusable file), after `options.backoff.attempts` GaveUp.
     """
-    if (known := already(store)) is not None:
+    if (known := already(store, options)) is not None:
         return known
     claimed = tls.present(tls.trust(options.endpoint), claim)
     return await Flow(options, store, claimed, tls.trust(options.endpoint), around, dialler).run()
 
 
-def already(store: Store) -> Result | None:
-    """The device as an earlier run provisioned it."""
+def already(store: Store, options: Options) -> Result | None:
+    """The device as an earlier run provisioned it. Raises StoreUnusable where that was another device."""
     known = store.current()
-    return None if known is None else _result(known, Seconds(), 0)
+    if known is None:
+        return None
+    _check_same_device(known, options)
+    return _result(known, Seconds(), 0)
+
+
+def _check_same_device(known: Identity, options: Options) -> None:
+    """Raises StoreUnusable where *known* was provisioned with other parameters: its key is another device's."""
+    given = {name: value for name, value in options.parameters.items() if known.parameters.get(name, value) != value}
+    if given:
+        before = ", ".join(f"{name}={known.parameters[name]}" for name in given)
+        wanted = ", ".join(f"{name}={value}" for name, value in given.items())
+        owner = f"thing {known.thing_name}" if known.thing_name else f"certificate {known.certificate_id}"
+        raise StoreUnusable(
+            f"The folder holds another device's identity: {owner}, provisioned with {before}, not {wanted}. Name "
+            "another folder for this device, or remove the folder if that device is gone."
+        )
 
 
 async def rotate(options: Options, store: Store, around: Surroundings = SURROUNDINGS, dialler: Dial = dial) -> Result:
@@ -119,6 +135,7 @@ async def rotate(options: Options, store: Store, around: Surroundings = SURROUND
     """
     if (known := store.current()) is None:
         raise StoreUnusable("There is no certificate to rotate. Provision the device first.")
+    _check_same_device(known, options)
     options = replace(options, client_id=options.client_id or _own_client_id(options, known))
     own = tls.present(tls.trust(options.endpoint), store.credentials(draft=False))
     return await Flow(options, store, own, tls.trust(options.endpoint), around, dialler).run()
@@ -150,6 +167,7 @@ class Flow:
 
     async def _attempt(self, number: int) -> tuple[Identity, int]:
         identity = self._store.draft()
+        _check_same_device(identity, self._options)
         if identity.step < Step.PROVISIONED:
             identity = await self._provisioned(self._with_key(identity))
         await self._confirm(identity)
@@ -214,6 +232,7 @@ class Flow:
             registered=True,
             thing_name=answer.thing_name,
             device_configuration=answer.device_configuration,
+            parameters=dict(self._options.parameters),
         )
         self._store.keep(identity)
         return identity

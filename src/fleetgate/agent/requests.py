@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 import cbor2
 
 from fleetgate.agent.errors import AnswerUnusable, Rejected
+from fleetgate.wire import cbor
 
 Format = Literal["json", "cbor"]
 FORMATS: Final[tuple[Format, ...]] = ("json", "cbor")
@@ -46,8 +47,8 @@ class Operation:
     def decode(self, topic: str, payload: bytes) -> Mapping[str, Any]:
         """The answer's members. Raises Rejected when it came on the rejected topic, AnswerUnusable."""
         try:
-            members = json.loads(payload) if self.format == "json" else cbor2.loads(payload)
-        except (ValueError, RecursionError, cbor2.CBORError) as error:
+            members = json.loads(payload) if self.format == "json" else cbor.parse(payload)
+        except (ValueError, RecursionError) as error:
             raise AnswerUnusable(self.name, f"it is not {self.format.upper()}") from error
         if not isinstance(members, dict):
             raise AnswerUnusable(self.name, f"it is {self.format.upper()}, but no map of members")

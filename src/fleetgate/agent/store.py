@@ -52,6 +52,8 @@ class Identity:
     registered: bool = False
     thing_name: str | None = None
     device_configuration: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    """What the template was given: whose identity this is."""
 
     @property
     def step(self) -> Step:
@@ -110,6 +112,8 @@ class MemoryStore:
 _KEY, _REQUEST, _CERTIFICATE, _STATE = "private.key", "request.csr", "certificate.pem", "state.json"
 _FILES: Final = {"private_key": _KEY, "request": _REQUEST, "certificate": _CERTIFICATE}
 _IN_STATE: Final = tuple(each.name for each in fields(Identity) if each.name not in _FILES)
+_LATER: Final = {"parameters"}
+"""Folders of earlier agents lack these."""
 _CURRENT, _LOCK = "current", "lock"
 
 
@@ -234,8 +238,8 @@ def _state(path: Path) -> dict[str, Any]:
         return {}
     try:
         found = json.loads(text)
-        return {name: found[name] for name in _IN_STATE}
-    except (ValueError, KeyError, TypeError) as error:
+        return {name: found.get(name, {}) if name in _LATER else found[name] for name in _IN_STATE}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StoreUnusable(f"{path} is damaged. Remove the folder {path.parent} to start over.") from error
 
 

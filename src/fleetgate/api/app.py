@@ -19,13 +19,15 @@ from fleetgate.api import callers, reports, table
 from fleetgate.api.callers import Callers
 from fleetgate.api.handling import Handler
 from fleetgate.api.refusals import NotServed, TooLarge, TooSlow, answer_to
-from fleetgate.errors import AccessDenied, InvalidRequest, Unauthenticated, Unavailable, all_of
-from fleetgate.names import Act, Realm
+from fleetgate.database.port import Conflict
+from fleetgate.errors import InvalidRequest, Refused, Unavailable, all_of
+from fleetgate.names import NO_ACCOUNT, Act
 from fleetgate.registry import outbox
 from fleetgate.runtime import Refusal, Runtime
 from fleetgate.wire.restjson import codec, model, sigv4
-from fleetgate.wire.restjson.message import Request, Response
+from fleetgate.wire.restjson.message import Malformed, Request, Response
 from fleetgate.wire.restjson.model import Operation
+from fleetgate.wire.restjson.routes import NoSuchOperation
 from fleetgate.wire.restjson.sigv4 import SignatureRefused
 from fleetgate.wire.restjson.validate import problems
 
@@ -39,7 +41,6 @@ BODY_SECONDS: Final = 30.0
 OWN: Final = "/_fleetgate/"
 
 _SERVICE: Final = "iot"
-_NOBODY: Final = Realm("000000000000", "us-east-1")
 _SHOWN: Final = 200
 
 
@@ -89,7 +90,7 @@ class Api:
         """None when the client is gone."""
         runtime = self._runtime
         request_id = str(uuid.UUID(bytes=runtime.entropy(16), version=4))
-        exchange = _Exchange(Act(_NOBODY, "unknown", runtime.clock(), request_id), scope.get("scheme", "http"))
+        exchange = _Exchange(Act(NO_ACCOUNT, "unknown", runtime.clock(), request_id), scope.get("scheme", "http"))
         try:
             body = await _body(receive)
             if body is None:
@@ -134,16 +135,21 @@ class Api:
             )
 
     def _note(self, exchange: _Exchange, target: str, error: Exception) -> None:
-        """Who was not let in, or not let do something, goes to the audit trail."""
-        operation = exchange.operation
+        """Whoever was told no, not let in or not let do something, is in the audit trail."""
         match error:
             case SignatureRefused():
-                refusal = Refusal(exchange.act, "Authenticate", target, f"{error.code}: {error.message}")
-            case AccessDenied() | Unauthenticated():
-                refusal = Refusal(exchange.act, operation.name if operation else "Request", target, error.reason)
+                action, reason = "Authenticate", f"{error.code}: {error.message}"
+            case Refused():
+                action, reason = "Request", error.reason
+            case Conflict():
+                action, reason = "Request", "somebody else changed the same at the same time"
+            case Malformed() | NoSuchOperation() | NotServed() | TooLarge() | TooSlow():
+                action, reason = "Request", str(error)
             case _:
                 return
-        self._runtime.refused(refusal)
+        if exchange.operation is not None:
+            action = exchange.operation.name
+        self._runtime.refused(Refusal(exchange.act, action, target, reason))
 
     # --- fleetgate's own ----------------------------------------------------------------------------------------------
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Final
 
@@ -29,7 +28,7 @@ _BY_CA: Final = Listing("certificates-by-ca")
 
 async def create_keys_and_certificate(runtime: Runtime, act: Act, params: Params) -> Callable[[Tx], Result]:
     """The private key is in this answer and nowhere else."""
-    pair = await key_pair(runtime)
+    pair = await runtime.key_pair()
     issued = await authority.issue(runtime, act, pair.public_key())
     return lambda tx: {**_entered(tx, act, issued, params), "keyPair": as_key_pair(pair)}
 
@@ -39,12 +38,6 @@ async def create_certificate_from_csr(runtime: Runtime, act: Act, params: Params
     verified = csr.parse(params["certificateSigningRequest"])
     issued = await authority.issue(runtime, act, verified.public_key, csr=verified)
     return lambda tx: _entered(tx, act, issued, params)
-
-
-async def key_pair(runtime: Runtime) -> keys.PrivateKey:
-    """From the pool; when that is empty, made on a thread, because a key takes tens of milliseconds."""
-    ready = runtime.keys.take_ready()
-    return await asyncio.to_thread(runtime.keys.take) if ready is None else ready
 
 
 def as_key_pair(pair: keys.PrivateKey) -> Result:

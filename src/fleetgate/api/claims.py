@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from fleetgate import authority
-from fleetgate.api.certificates import as_key_pair, key_pair
+from fleetgate.api.certificates import as_key_pair
 from fleetgate.api.handling import Params, Result
 from fleetgate.database.port import Tx
 from fleetgate.errors import InvalidRequest
@@ -21,7 +21,7 @@ async def create_provisioning_claim(runtime: Runtime, act: Act, params: Params) 
     """The certificate is in no list; what it may do, `access` says: ask, and provision by this template alone."""
     name = params["templateName"]
     await runtime.database.glance(lambda tx: _check(tx, act, name))
-    pair = await key_pair(runtime)
+    pair = await runtime.key_pair()
     issued = await authority.issue(runtime, act, pair.public_key(), lasting=claims.TRUSTED_USER_LIFETIME)
 
     def settle(tx: Tx) -> Result:

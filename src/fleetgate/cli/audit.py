@@ -34,13 +34,27 @@ async def list_(
     action: Annotated[str | None, typer.Option(help="One action, such as RegisterThing.")] = None,
     target: Annotated[str | None, typer.Option(metavar="ARN", help="What was acted on.")] = None,
     request_id: Annotated[str | None, typer.Option(metavar="ID", help="The correlation id of an answer.")] = None,
+    newest_first: Annotated[
+        bool | None,
+        typer.Option("--newest-first/--oldest-first", help="Default: newest first in a table, oldest first as JSON."),
+    ] = None,
     limit: Limit = None,
     as_json: Json = False,
 ) -> None:
-    """List entries of the audit trail, oldest first."""
+    """List entries of the audit trail: of the account and region, and of those who belong to none, such as devices
+    that were not let in with an unknown certificate.
+    """
     found = await here.pages(
-        lambda tx, after, count: audit.page(
-            tx, here.realm, after, count, since=since or 0, action=action, target=target, request_id=request_id
+        lambda tx, after, count: audit.page_with_nobodys(
+            tx,
+            here.realm,
+            after,
+            count,
+            newest_first=not as_json if newest_first is None else newest_first,
+            since=since or 0,
+            action=action,
+            target=target,
+            request_id=request_id,
         ),
         show.limit(limit, as_json),
     )

@@ -12,6 +12,7 @@ from cryptography import x509
 from fleetgate.cli import show
 from fleetgate.cli.place import Here, here
 from fleetgate.cli.show import Json, Limit
+from fleetgate.errors import Unavailable
 from fleetgate.pki import certificate, chain, keys
 from fleetgate.registry import authorities
 
@@ -68,7 +69,12 @@ async def export(
 
 
 def _save(out: Path, text: str) -> None:
-    out.write_text(text)
+    try:
+        out.write_text(text)
+    except OSError as error:
+        raise Unavailable(
+            f"--out {out} cannot be written: {error.strerror}. Name a file in a folder that exists and is yours."
+        ) from error
     show.say(f"Wrote {out}.")
 
 
@@ -79,14 +85,22 @@ async def list_(here: Here, *, limit: Limit = None, as_json: Json = False) -> No
     found = await here.pages(
         lambda tx, after, count: authorities.page(tx, here.realm, after, count), show.limit(limit, as_json)
     )
-    records = [show.record(each, "pem", "realm", "registration_config") for each in found.items]
+    records = [
+        show.record(each, "pem", "realm", "registration_config") | {"subject": _subject(certificate.load(each.pem))}
+        for each in found.items
+    ]
     show.listing(records, _REGISTERED, "registered CAs", as_json, found.more)
+
+
+def _subject(found: x509.Certificate) -> str:
+    """As people write it; the registry keeps what compares equal (RFC 5280, 7.1)."""
+    return found.subject.rfc4514_string()
 
 
 def _own(role: str, found: x509.Certificate, file: Path) -> dict[str, Any]:
     return {
         "role": role,
-        "subject": found.subject.rfc4514_string(),
+        "subject": _subject(found),
         "key": keys.kind_of(found.public_key()),
         "fingerprint": certificate.fingerprint(found),
         "not_before": show.moment(int(found.not_valid_before_utc.timestamp() * 1000)),

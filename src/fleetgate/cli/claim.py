@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,8 +13,8 @@ from fleetgate.cli import show, values
 from fleetgate.cli.place import Here, here
 from fleetgate.cli.show import Json, Limit
 from fleetgate.database.port import Tx
-from fleetgate.errors import AlreadyExists, InvalidRequest
-from fleetgate.names import Realm, fingerprint
+from fleetgate.errors import AlreadyExists, InvalidRequest, NotFound
+from fleetgate.names import Act, Realm, fingerprint
 from fleetgate.pki import certificate as x509
 from fleetgate.pki import keys
 from fleetgate.pki.keys import KeyKind
@@ -79,9 +80,15 @@ async def create(
     budget = _budget(template, count, rate, not_before, not_after, serials, batch)
     certificate_file, key_file = _files(out or Path(claim_certificate.policy_name(template)))
     kind = key or KeyKind(here.config.authority.device_key)
-    made = await claim_certificate.create(here.runtime, here.act(), keys.generate(kind), budget)
-    _write(key_file, made.private_key_pem)
-    _write(certificate_file, made.certificate_pem)
+    with ExitStack() as written:
+
+        def keep(certificate_pem: str, private_key_pem: str) -> None:
+            for file, text in ((key_file, private_key_pem), (certificate_file, certificate_pem)):
+                _write(file, text)
+                written.callback(file.unlink)
+
+        made = await claim_certificate.create(here.runtime, here.act(), keys.generate(kind), budget, keep)
+        written.pop_all()
     record = _record(
         made.claim,
         policy=made.policy_name,
@@ -194,12 +201,48 @@ async def add_serials(
     show.say(f"Added {added} serial numbers; {len(serials) - added} were there.")
 
 
+@app.command("set")
+@here
+async def set_(
+    here: Here,
+    certificate: WhichClaim,
+    *,
+    count: Count = None,
+    rate: RateOption = None,
+    not_before: NotBefore = None,
+    not_after: NotAfter = None,
+    as_json: Json = False,
+) -> None:
+    """Give a claim other bounds. What is left out stays; what it has used counts on."""
+    given = {"count": count, "rate": rate and show.rate(rate), "not_before": not_before, "not_after": not_after}
+    details = {name: value for name, value in given.items() if value is not None}
+    if not details:
+        raise typer.BadParameter("Say what is to change: --count, --rate, --not-before or --not-after.")
+
+    def change(tx: Tx, act: Act) -> Claim:
+        claim = _which(tx, here.realm, certificate)
+        return claims.set_bounds(
+            tx,
+            act,
+            claim.fingerprint,
+            maximum=claim.maximum if count is None else count,
+            rate=rate or claim.rate,
+            not_before=claim.not_before if not_before is None else not_before,
+            not_after=claim.not_after if not_after is None else not_after,
+        )
+
+    found = await here.read(lambda tx: _which(tx, here.realm, certificate))
+    changed = await here.change("SetClaimBounds", _arn(here, found), change, details)
+    show.details(_record(changed), as_json)
+
+
 @app.command()
 @here
 async def delete(here: Here, certificate: WhichClaim) -> None:
-    """Take the budget away: the certificate stays, and is no claim any more."""
+    """End a claim: the certificate stays, and is no claim any more. Registered again, it has used what it had used."""
     claim = await here.read(lambda tx: _which(tx, here.realm, certificate))
-    await here.change("DeleteClaim", _arn(here, claim), lambda tx, act: claims.delete(tx, act, claim.fingerprint))
+    target, details = _arn(here, claim), {"used": claim.used}
+    await here.change("DeleteClaim", target, lambda tx, act: claims.delete(tx, act, claim.fingerprint), details)
     show.say(f"Certificate {claim.fingerprint} is no claim any more.")
 
 
@@ -209,9 +252,13 @@ async def _switch(here: Here, certificate: str | None, batch: str | None, *, ena
     action, state = ("EnableClaim", "on") if enabled else ("DisableClaim", "off")
     if batch is not None:
         target = here.realm.arn("claimbatch", batch)
-        moved = await here.change(
-            action, target, lambda tx, act: claims.set_batch_enabled(tx, act, batch, enabled), {"batch": batch}
-        )
+
+        def move(tx: Tx, act: Act) -> int:
+            if not claims.page(tx, here.realm, None, 1, batch=batch).items:
+                raise NotFound(f"No claim has the batch {batch!r}. See what there is with: fleetgate claim list")
+            return claims.set_batch_enabled(tx, act, batch, enabled)
+
+        moved = await here.change(action, target, move, {"batch": batch})
         show.say(f"Switched {moved} claim{'' if moved == 1 else 's'} of batch {batch} {state}.")
         return
     claim = await here.read(lambda tx: _which(tx, here.realm, certificate or ""))
@@ -257,10 +304,12 @@ def _fingerprint(certificate: str) -> str:
 
 
 def _files(prefix: Path) -> tuple[Path, Path]:
-    """Where certificate and key go. Raises AlreadyExists rather than overwrite either."""
+    """Where certificate and key go. Raises AlreadyExists rather than overwrite, InvalidRequest for the folder."""
     files = prefix.with_name(f"{prefix.name}.pem"), prefix.with_name(f"{prefix.name}.key")
     if taken := [str(file) for file in files if file.exists()]:
         raise AlreadyExists(f"Already there: {', '.join(taken)}. Choose another place with --out.")
+    if not os.access(prefix.parent, os.W_OK | os.X_OK):
+        raise InvalidRequest(f"Nothing can be written to {prefix.parent.absolute()}. Choose another place with --out.")
     return files
 
 

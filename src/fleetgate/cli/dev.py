@@ -50,7 +50,9 @@ def command(
         if quiet:
             settings = replace(settings, log=replace(settings.log, level="warning"))
         logs.configure(settings.log)
-        running.run(_serve(settings, bound, ready_file))
+        running.check_addresses(settings)
+        with running.alone(settings):
+            running.run(_serve(settings, bound, ready_file))
 
 
 async def _serve(config: Config, bound: Functions, ready_file: Path | None) -> None:
@@ -59,6 +61,7 @@ async def _serve(config: Config, bound: Functions, ready_file: Path | None) -> N
             ready = server.ready()
             with running.announced(ready_file, ready), running.announced(ready_path(ready), ready):
                 describe(ready)
+                running.settled()
                 await stop.wait()
 
 

@@ -27,7 +27,9 @@ def serve(config: ConfigFile = None, data_dir: DataDir = None, ready_file: Ready
     """
     settings = load(config, {} if data_dir is None else {"server.data_dir": str(data_dir)})
     logs.configure(settings.log)
-    running.run(_serve(settings, ready_file))
+    running.check_addresses(settings)
+    with running.alone(settings):
+        running.run(_serve(settings, ready_file))
 
 
 async def _serve(config: Config, ready_file: Any) -> None:
@@ -35,6 +37,7 @@ async def _serve(config: Config, ready_file: Any) -> None:
         async with fleetgate_app.serve(config) as server:
             _say(server)
             with running.announced(ready_file, ready(server)):
+                running.settled()
                 await stop.wait()
             log.info("stopping")
     log.info("stopped")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
 from fleetgate.agent.fleet import Device, Fleet, simulate
+from fleetgate.agent.provision import SURROUNDINGS
 from fleetgate.cli import fleet, show
 from fleetgate.cli.target import Target, at_target
 
@@ -40,6 +42,7 @@ async def command(
         serial_prefix=prefix,
         first=first,
         folder=folder,
+        around=replace(SURROUNDINGS, failed=lambda error: show.say(f"The first failure: {error.message}")),
     )
     simulation = simulate(wanted)
     done = await fleet.watched(simulation, devices, show.console(errors=True), _line if as_json else lambda _: None)
@@ -48,6 +51,8 @@ async def command(
         _tables(done)
     for message, count in fleet.failures(done).items():
         show.say(f"{count} failed: {message}")
+    if simulation.hopeless:
+        show.say("Nothing has connected, so the rest was not tried. Is the server there, and is this its claim?")
     show.say(
         f"{good} of {devices} devices provisioned in {simulation.seconds:.2f} s: "
         f"{good / max(simulation.seconds, 1e-9):.0f} a second, {simulation.cpu_per_device * 1000:.1f} ms of processor "

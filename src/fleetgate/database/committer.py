@@ -23,6 +23,8 @@ T = TypeVar("T")
 _Step = Callable[[Sequence[Job]], None]
 
 _LOOK_SECONDS: Final = 1.0
+# Where several came together, more are coming: a commit for each handful would cost more than this wait.
+_GATHER_SECONDS: Final = 0.002
 
 
 class PromptTransaction(Transaction, Protocol):
@@ -152,6 +154,9 @@ class Committer:
                 return
             self._offered = loop = self._waiting[0][0].loop
         try:
-            loop.call_soon_threadsafe(self._turn)
+            if len(jobs) > 1:
+                loop.call_soon_threadsafe(loop.call_later, _GATHER_SECONDS, self._turn)
+            else:
+                loop.call_soon_threadsafe(self._turn)
         except RuntimeError:  # it has closed
             self._orders.put(self._stand_in())

@@ -5,11 +5,16 @@ It hears of every change that somebody's rights may hang on and has the connecti
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
+import structlog
+
+from fleetgate.gateway import eager
 from fleetgate.names import Realm, certificate_of
 from fleetgate.provisioning.just_in_time import registered_event
 from fleetgate.registry import events, outbox
@@ -18,6 +23,8 @@ from fleetgate.wire.mqtt.errors import Reason
 from fleetgate.wire.mqtt.packets import Publish, QoS
 from fleetgate.wire.mqtt.rules import Rules
 from fleetgate.wire.mqtt.switchboard import Sink, Switchboard
+
+log = structlog.get_logger(__name__)
 
 
 class Guest(Sink, Protocol):
@@ -45,12 +52,16 @@ class Guest(Sink, Protocol):
 class Courier:
     def __init__(self, rules: Rules, clock: Callable[[], int]) -> None:
         self.rules = rules
+        shorter = min(rules.session_expiry_most, rules.session_expiry_unattached)
+        self.passing = replace(rules, session_expiry_most=shorter)
+        """The rules for a certificate that is not one device's own: its sessions do not last."""
         self.changes = 0
         """How often it has heard of changes: who looks something up meanwhile may have looked too early."""
         self.now = clock
         """Milliseconds that connections, sessions and keep-alives go by; no calendar."""
         self._switchboards: dict[Realm, Switchboard[Guest]] = {}
         self._guests: dict[tuple[Realm, str], set[Guest]] = defaultdict(set)
+        self._answers: set[asyncio.Task[None]] = set()
 
     def switchboard(self, realm: Realm) -> Switchboard[Guest]:
         found = self._switchboards.get(realm)
@@ -68,6 +79,25 @@ class Courier:
         if not self._guests[key]:
             del self._guests[key]
 
+    def begin(self, answer: Coroutine[Any, Any, None], *, at_once: bool = False) -> asyncio.Task[None] | None:
+        """Run what a packet is answered with; `finish` waits for it, also when the connection is gone.
+
+        *at_once*: None when it came to its end without having to wait for anything.
+        """
+        task = eager.start(answer) if at_once else asyncio.get_running_loop().create_task(answer)
+        if task is None:
+            return None
+        self._answers.add(task)
+        task.add_done_callback(self._answers.discard)
+        return task
+
+    async def finish(self, seconds: float) -> None:
+        """Before the house closes: wait for answers that are under way, but not for ever."""
+        if self._answers:
+            _, late = await asyncio.wait(tuple(self._answers), timeout=seconds)
+            if late:
+                log.warning("closed before everybody was answered", count=len(late))
+
     def guests(self) -> Iterable[Guest]:
         return [guest for some in self._guests.values() for guest in some]
 
@@ -81,13 +111,15 @@ class Courier:
 
     def disconnect(self, realm: Realm, fingerprint: str, reason: Reason, message: str) -> None:
         """End every connection that came with this certificate."""
-        for guest in tuple(self._guests.get((realm, fingerprint), ())):
-            guest.dismiss(reason, message)
+        self._send_away(tuple(self._guests.get((realm, fingerprint), ())), reason, message)
+
+    def dismiss(self, reason: Reason, message: str) -> None:
+        """Send everybody away."""
+        self._send_away(self.guests(), reason, message)
 
     def empty(self) -> None:
         """Send everybody away and forget every session and retained message (a dev server's reset)."""
-        for guest in self.guests():
-            guest.dismiss(Reason.ADMINISTRATIVE_ACTION, "the server was reset")
+        self.dismiss(Reason.ADMINISTRATIVE_ACTION, "the server was reset")
         self._switchboards.clear()
 
     # -- events ------------------------------------------------------------------------------------------------------
@@ -108,7 +140,29 @@ class Courier:
                 case event:
                     concerned.update(self._concerned(entry.realm, event))
         for guest in concerned:
-            guest.judge_anew()
+            try:
+                guest.judge_anew()
+            except Exception:
+                log.exception("connection not judged anew", realm=str(guest.realm), certificate=guest.fingerprint)
+                self._send_away((guest,), Reason.UNSPECIFIED_ERROR, "")
+
+    def give_up(self, entries: Sequence[outbox.Entry]) -> None:
+        """Nobody could be told what these entries change: send away everybody whose rights may rest on it. Whoever
+        comes again is judged. For `Dispatcher.add`, too.
+        """
+        self.changes += 1
+        realms = {entry.realm for entry in entries}
+        log.error("connections closed", reason="changes could not be told", realms=sorted(map(str, realms)))
+        guests = [guest for guest in self.guests() if guest.realm in realms]
+        self._send_away(guests, Reason.UNSPECIFIED_ERROR, "")
+
+    def _send_away(self, guests: Iterable[Guest], reason: Reason, message: str) -> None:
+        """All of them, also when one fails."""
+        for guest in guests:
+            try:
+                guest.dismiss(reason, message)
+            except Exception:
+                log.exception("connection not closed", realm=str(guest.realm), certificate=guest.fingerprint)
 
     def _retire(self, realm: Realm, fingerprint: str, message: str) -> None:
         self.disconnect(realm, fingerprint, Reason.NOT_AUTHORIZED, message)

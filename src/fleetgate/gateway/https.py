@@ -10,17 +10,31 @@ import asyncio
 import ssl
 from typing import Any
 
+import structlog
 import uvicorn
 from cryptography.hazmat.primitives.serialization import Encoding
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from fleetgate.gateway.listener import Visitor
+from fleetgate.gateway.listener import Turned, Visitor
 
+log = structlog.get_logger(__name__)
+
+LONGEST_HEAD = 64 * 1024
+"""Bytes of a request's line and headers together, and of whatever else is no body."""
+SECONDS_FOR_HEAD = 30.0
+"""From the connection, or from a later request's first byte, until its headers are complete."""
+MOST_OPERATORS = 1_000
+"""Connections of operators; one more is turned away."""
+MOST_DEVICES = 2_000
+"""Connections of devices that speak HTTP. The listener bounds all of devices' connections, which are mostly MQTT."""
 _SECONDS_IDLE = 75
+_PIECE = 16 * 1024
+_TOO_LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
 class HttpDoors:
-    """Makes the HTTP protocol of each connection; all of them share one state."""
+    """Makes the HTTP protocol of each connection; operators and devices are counted apart."""
 
     def __init__(self, app: Any) -> None:
         """*app* is an ASGI 3 application."""
@@ -36,18 +50,29 @@ class HttpDoors:
             timeout_keep_alive=_SECONDS_IDLE,
         )
         self._config.load()
-        self._state = ServerState()
+        self._operators, self._devices = ServerState(), ServerState()
         self._servers: list[asyncio.Server] = []
 
     def door(self, visitor: Visitor | None = None) -> asyncio.Protocol:
-        """The protocol for one connection; *visitor* is the device at the other end of the TLS."""
-        protocol: Any = self._config.http_protocol_class(  # type: ignore[call-arg] # typed as asyncio.Protocol only
-            config=self._config, server_state=self._state, app_state={}
-        )
-        if visitor is not None:
+        """The protocol for one connection; *visitor* is the device at the other end of the TLS, an operator is none.
+
+        A device without a certificate is turned away at once: nothing here is for it.
+        """
+        if visitor is None:
+            return self._admit(self._operators, MOST_OPERATORS)
+        if visitor.certificate is None:
+            log.info("connection turned away", reason="no client certificate", address=visitor.address)
+            return Turned()
+        protocol = self._admit(self._devices, MOST_DEVICES)
+        if isinstance(protocol, _Door):
             protocol.app = _Told(protocol.app, visitor)
-        door: asyncio.Protocol = protocol
-        return door
+        return protocol
+
+    def _admit(self, state: ServerState, most: int) -> asyncio.Protocol:
+        if len(state.connections) >= most:
+            log.warning("connection turned away", most=most)
+            return Turned()
+        return _Door(config=self._config, server_state=state, app_state={})
 
     async def listen(self, host: str, port: int, context: ssl.SSLContext | None = None) -> int:
         """Accept on *host*:*port* (0: any free one) and give back the port."""
@@ -61,10 +86,69 @@ class HttpDoors:
         """Let requests finish that have begun, and close."""
         for server in self._servers:
             server.close()
-        for connection in tuple(self._state.connections):
+        for connection in (*self._operators.connections, *self._devices.connections):
             connection.shutdown()
-        if self._state.tasks:
-            await asyncio.wait(self._state.tasks, timeout=5)
+        if tasks := self._operators.tasks | self._devices.tasks:
+            await asyncio.wait(tasks, timeout=5)
+
+
+class _Door(HttpToolsProtocol):
+    """uvicorn's protocol, which has a bound for bodies, and here one for all else: in bytes and in time."""
+
+    def __init__(self, config: uvicorn.Config, server_state: ServerState, app_state: dict[str, Any]) -> None:
+        super().__init__(config=config, server_state=server_state, app_state=app_state)
+        self._patience: asyncio.TimerHandle | None = None
+        self._head = 0
+        self._heard_body = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
+        super().connection_made(transport)
+        self._wait_for_head()
+
+    def data_received(self, data: bytes) -> None:
+        """In pieces, so that a head that is too long is noticed before it is kept."""
+        for at in range(0, len(data), _PIECE):
+            piece = data[at : at + _PIECE]
+            self._heard_body = False
+            super().data_received(piece)
+            if self.transport.is_closing():
+                return
+            self._head += 0 if self._heard_body else len(piece)
+            if self._head > LONGEST_HEAD:
+                log.info("refused", reason=f"the head of a request is longer than {LONGEST_HEAD} bytes")
+                self.transport.write(_TOO_LONG)
+                self.transport.close()
+                return
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._head = 0
+        self._wait_for_head()
+
+    def on_headers_complete(self) -> None:
+        self._stop_waiting()
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._heard_body = True
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._heard_body = True
+        super().on_message_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def _wait_for_head(self) -> None:
+        if self._patience is None:
+            self._patience = self.loop.call_later(SECONDS_FOR_HEAD, self.transport.abort)
+
+    def _stop_waiting(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
 
 
 class _Told:
@@ -75,11 +159,11 @@ class _Told:
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         certificate = self._visitor.certificate
-        chain = [certificate.public_bytes(Encoding.PEM).decode()] if certificate is not None else []
+        assert certificate is not None
         scope.setdefault("extensions", {})["tls"] = {
             "server_cert": None,
-            "client_cert_chain": chain,
-            "client_cert_name": certificate.subject.rfc4514_string() if certificate is not None else None,
+            "client_cert_chain": [certificate.public_bytes(Encoding.PEM).decode()],
+            "client_cert_name": certificate.subject.rfc4514_string(),
             "client_cert_error": None,
             "tls_version": None,
             "cipher_suite": None,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Protocol, cast
 
 import structlog
@@ -19,8 +20,14 @@ from fleetgate.wire.tls import Tls, TlsFailure
 log = structlog.get_logger(__name__)
 
 HANDSHAKE_SECONDS = 10.0
-# A peer that does not read what it asked for may not fill the server's memory.
-MOST_UNREAD = 4 * 1024 * 1024
+GOODBYE_SECONDS = 2.0
+# For one connection that is closed, to take what is left to say: long enough for a slow link.
+LINGER_SECONDS = 10.0
+# A peer that does not read what it asked for may not fill the server's memory. More than a session's queue, which may
+# come at once.
+MOST_UNREAD = 10 * 1024 * 1024
+# What is written while a piece of the peer's is taken in leaves together, up to here.
+_MOST_HELD = 64 * 1024
 
 
 class Visitor(Protocol):
@@ -78,13 +85,15 @@ class Plain(asyncio.Transport):
 class Doorway(asyncio.Protocol):
     """One accepted connection: TLS between the socket and the inner protocol that *admit* chooses."""
 
-    __slots__ = ("_admit", "_held", "_inner", "_leave", "_outer", "_patience", "tls")
+    __slots__ = ("_admit", "_held", "_here", "_inner", "_leave", "_outer", "_patience", "_unsent", "_unwanted", "tls")
 
     def __init__(self, context: SSL.Context, admit: Admit, leave: Callable[[Doorway], None]) -> None:
         self.tls = Tls(context)
         self._admit, self._leave = admit, leave
         self._inner: asyncio.Protocol | None = None
         self._held = False
+        self._unsent = 0  # bytes written and not flushed yet
+        self._here = self._unwanted = False  # it has its transport; it was closed before that
 
     @property
     def certificate(self) -> x509.Certificate | None:
@@ -102,6 +111,9 @@ class Doorway(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._outer = cast("asyncio.Transport", transport)  # uvloop's own is not derived from it
         self._patience = asyncio.get_running_loop().call_later(HANDSHAKE_SECONDS, self._outer.abort)
+        self._here = True
+        if self._unwanted:
+            self._outer.abort()
 
     def data_received(self, data: bytes) -> None:
         self._held = True  # whatever is written meanwhile leaves in one piece
@@ -113,9 +125,7 @@ class Doorway(asyncio.Protocol):
                 self._inner.data_received(plain)
         except TlsFailure as failure:
             log.debug("tls refused", reason=str(failure), address=self.address)
-            self._held = False
-            self._flush()
-            self._outer.close()
+            self._depart()
             return
         self._held = False
         self._flush()
@@ -136,22 +146,39 @@ class Doorway(asyncio.Protocol):
         except TlsFailure:
             self._outer.abort()
             return
-        if not self._held:
+        self._unsent += len(data)
+        if not self._held or self._unsent > _MOST_HELD:
             self._flush()
-            if self._outer.get_write_buffer_size() > MOST_UNREAD:
-                self._outer.abort()
 
     def _flush(self) -> None:
+        self._unsent = 0
         if records := self.tls.outgoing():
             self._outer.write(records)
+            if self._outer.get_write_buffer_size() > MOST_UNREAD:
+                log.info("connection cut off", reason="the peer does not read", address=self.address)
+                self._outer.abort()
 
     def close(self) -> None:
         """Close after everything written has left, with a TLS goodbye."""
-        if not self._outer.is_closing():
+        if not self._here:
+            self._unwanted = True
+        elif not self._outer.is_closing():
             self.tls.close()
-            self._held = False
-            self._flush()
-            self._outer.close()
+            self._depart()
+
+    def _depart(self) -> None:
+        """Close when what is left to say has been taken, or has not been for too long."""
+        self._held = False
+        self._flush()
+        self._outer.close()
+        self._patience.cancel()
+        self._patience = asyncio.get_running_loop().call_later(LINGER_SECONDS, self._outer.abort)
+
+    def abort(self) -> None:
+        """Close at once, whatever is still to be sent."""
+        if self._here:
+            self._outer.abort()
+        self._unwanted = True
 
     def pause_writing(self) -> None:
         if self._inner is not None:
@@ -176,33 +203,56 @@ class Listener:
         """By name, looked up at every accept: another context is shown from the next handshake on."""
         self._most = most
         self._inside: set[Doorway] = set()
+        self._empty = asyncio.Event()
+        self._empty.set()
         self._servers: list[asyncio.Server] = []
+        self._closing = False
 
     async def listen(self, host: str, port: int, context: str, admit: Admit) -> int:
         """Accept on *host*:*port* (0: any free one) with the *context* of that name; gives back the port."""
 
         def accept() -> asyncio.BaseProtocol:
+            if self._closing:
+                return Turned()
             if len(self._inside) >= self._most:
                 log.warning("connection turned away", reason="maximum_connections", most=self._most)
-                return _Turned()
-            doorway = Doorway(self.contexts[context], admit, self._inside.discard)
+                return Turned()
+            doorway = Doorway(self.contexts[context], admit, self._leave)
             self._inside.add(doorway)
+            self._empty.clear()
             return doorway
 
         server = await asyncio.get_running_loop().create_server(accept, host, port, backlog=4096, reuse_address=True)
         self._servers.append(server)
         return int(server.sockets[0].getsockname()[1])
 
-    async def close(self) -> None:
-        """Accept nobody any more and see everybody out."""
+    def _leave(self, doorway: Doorway) -> None:
+        self._inside.discard(doorway)
+        if not self._inside:
+            self._empty.set()
+
+    def stop(self) -> None:
+        """Accept nobody any more; who is inside stays."""
+        self._closing = True
         for server in self._servers:
             server.close()
+
+    async def close(self) -> None:
+        """Accept nobody any more and see everybody out; who does not take what is left to say in time is cut off."""
+        self.stop()
         for doorway in tuple(self._inside):
             doorway.close()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(GOODBYE_SECONDS):
+                await self._empty.wait()
+        for doorway in tuple(self._inside):
+            doorway.abort()
         for server in self._servers:
             await server.wait_closed()
 
 
-class _Turned(asyncio.Protocol):
+class Turned(asyncio.Protocol):
+    """For a newcomer when the house is full: the door closes again."""
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport.close()

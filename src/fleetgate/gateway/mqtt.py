@@ -18,7 +18,7 @@ from fleetgate.access import Grounds, Principal
 from fleetgate.database.port import Tx
 from fleetgate.errors import FleetgateError, Refused
 from fleetgate.gateway import reserved
-from fleetgate.gateway.courier import Courier
+from fleetgate.gateway.courier import Courier, Guest
 from fleetgate.gateway.listener import Visitor
 from fleetgate.names import Act, Realm
 from fleetgate.pki import certificate
@@ -46,12 +46,16 @@ from fleetgate.wire.mqtt.packets import (
     Unsubscribe,
 )
 from fleetgate.wire.mqtt.properties import Properties
+from fleetgate.wire.mqtt.rules import Rules
 from fleetgate.wire.mqtt.session import Session
+from fleetgate.wire.mqtt.switchboard import Owner
 
 log = structlog.get_logger(__name__)
 
 # What a client may send while an earlier packet of its is being answered, before its socket is left unread.
 _MOST_WAITING = 256 * 1024
+# How long the acknowledgement of a request waits for the answer, to save both sides a packet.
+_COMPANY_SECONDS = 0.05
 _NOBODY = Realm("000000000000", "us-east-1")
 
 
@@ -73,9 +77,12 @@ class Door(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._patience: asyncio.TimerHandle
         self._busy: asyncio.Task[None] | None = None
+        self._kept = b""
+        self._keeping: asyncio.TimerHandle
         self._judging: asyncio.Task[None] | None = None
         self._outdated = False  # the rights: something they rest on has changed since they were looked up
-        self._paused = False
+        self._full = False  # the transport: the peer does not read
+        self._paused = False  # the reading
         self._over = False
         self._told = ""  # of the last denial: what the device is told
 
@@ -90,9 +97,22 @@ class Door(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         packets = self._connection.receive(data, self._courier.now())
-        if self._busy is None:
+        if self._busy is None and not self._full:
             self._go_through(packets)
-        elif not self._paused and self._connection.waiting > _MOST_WAITING:
+        elif self._connection.waiting > _MOST_WAITING:
+            self._pause()
+
+    def pause_writing(self) -> None:
+        """The peer does not read: nothing more is taken that would have to be answered."""
+        self._full = True
+        self._pause()
+
+    def resume_writing(self) -> None:
+        self._full = False
+        self._go_on()
+
+    def _pause(self) -> None:
+        if not self._paused:
             self._paused = True
             self._transport.pause_reading()
 
@@ -111,7 +131,11 @@ class Door(asyncio.Protocol):
             for packet in packets:
                 later = self._TAKE[type(packet)](self, packet)
                 if later is not None:
-                    self._busy = asyncio.get_running_loop().create_task(self._finish(later))
+                    # A CONNECT on SQLite needs not wait. Nor may some requests, but a chain of those has no bound.
+                    task = self._courier.begin(self._finish(later), at_once=isinstance(packet, Connect))
+                    self._busy = task or self._busy
+                    return
+                if self._full:
                     return
         except ProtocolError as error:
             self._close(error.reason, str(error))
@@ -128,7 +152,11 @@ class Door(asyncio.Protocol):
             log.exception("connection closed", client_id=self.client_id)
             self._close(Reason.UNSPECIFIED_ERROR, "")
         self._busy = None
-        if self._over:
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Take what was left lying, unless there still is a reason to let it lie."""
+        if self._over or self._full or self._busy is not None:
             return
         if self._paused:
             self._paused = False
@@ -137,13 +165,20 @@ class Door(asyncio.Protocol):
 
     def _send(self, packet: Packet) -> None:
         if not self._over:
-            self._transport.write(self._connection.send(packet, self._courier.now()))
+            self._write(self._connection.send(packet, self._courier.now()))
+
+    def _write(self, data: bytes) -> None:
+        """Send *data*, after what was kept to leave together with it."""
+        if self._kept:
+            data, self._kept = self._kept + data, b""
+            self._keeping.cancel()
+        self._transport.write(data)
 
     def _close(self, reason: Reason, message: str) -> None:
         """Say why, where the version has words for it, and close."""
         if not self._over:
             self._over = True
-            self._transport.write(self._connection.farewell(reason, message))
+            self._write(self._connection.farewell(reason, message))
             self._transport.close()
 
     def _vanish(self) -> None:
@@ -166,13 +201,15 @@ class Door(asyncio.Protocol):
         client_id = packet.client_id or f"auto-{act.request_id}"
         address = self._visitor.address
 
-        def look(tx: Tx) -> tuple[Principal, Grounds]:
+        def look(tx: Tx) -> tuple[Principal, Grounds, bool]:
             found = access.identify(tx, fingerprint, act.now)
-            return found, access.grounds(tx, found, client_id, address)
+            lasting = self._courier.rules.session_expiry(packet) > self._courier.passing.session_expiry_most
+            passing = lasting and not access.is_device(tx, found)
+            return found, access.grounds(tx, found, client_id, address), passing
 
         changes = self._courier.changes
         try:
-            principal, grounds = await runtime.database.glance(look)
+            principal, grounds, passing = await runtime.database.glance(look)
         except Refused as error:
             # A certificate of a registered CA is taken in for the next connection; this one ends all the same.
             if not await self._newcomers.meet(self._visitor.certificate, self._visitor.server_name):
@@ -190,10 +227,10 @@ class Door(asyncio.Protocol):
         if not self._may_connect(packet, grounds):
             return
         if principal.certificate.first_connected_at is None:
-            own = self._act()
-            await runtime.write(lambda tx: certificates.connected(tx, own, fingerprint))
-        if not self._over:
-            self._open(packet)
+            # Before it is told that it is in: until this is noted, a claim may have the thing anew.
+            first = self._act()
+            await runtime.write(lambda tx: certificates.connected(tx, first, fingerprint))
+        self._open(packet, self._courier.passing if passing else self._courier.rules)
 
     def _may_connect(self, packet: Connect, grounds: Grounds) -> bool:
         """iot:Connect under conditions of its own, and what the will asks for. Closes where the answer is no."""
@@ -210,27 +247,44 @@ class Door(asyncio.Protocol):
         for action, resource, whose in questions:
             verdict = whose.decide(action, resource)
             if not verdict:
-                self._refuse(action, resource, verdict.explain("The connection"))
-                if packet.version < V5:
-                    self._vanish()
-                else:
-                    self._close(Reason.NOT_AUTHORIZED, self._told)
+                self._turn_away(action, resource, verdict.explain("The connection"))
                 return False
         return True
 
-    def _open(self, packet: Connect) -> None:
+    def _turn_away(self, action: str, resource: str, reason: str) -> None:
+        self._refuse(action, resource, reason)
+        if self._connection.version < V5:
+            self._vanish()
+        else:
+            self._close(Reason.NOT_AUTHORIZED, self._told)
+
+    def _is_kept_from(self, holder: Guest) -> bool:
+        """Whether this client id is, by its thing, the holder's and not ours: a claim may connect as anything, but
+        throws no device off.
+        """
+        return holder.fingerprint != self.fingerprint and holder.thing == self.client_id != self.thing
+
+    def _open(self, packet: Connect, rules: Rules) -> None:
         """The client is in: take over its session, answer, and send what has been waiting."""
+        if self._over:  # while its first connection was noted
+            return
         now = self._courier.now()
         assigned = None if packet.client_id else self.client_id
         if assigned is not None:
             packet = replace(packet, client_id=assigned)
         switchboard = self._courier.switchboard(self.realm)
-        attached = switchboard.attach(packet, self, now)
+        holder = switchboard.sink(self.client_id)
+        if holder is not None and self._is_kept_from(holder):
+            reason = "The client id names the thing of another certificate, which is connected."
+            self._turn_away("iot:Connect", self._arn("client", self.client_id), reason)
+            return
+        owner = Owner(self.fingerprint, self.thing == self.client_id, rules.session_expiry_most)
+        attached = switchboard.attach(packet, self, now, owner)
         self._session = attached.session
         self._patience.cancel()
         if attached.displaced is not None:
             attached.displaced.dismiss(Reason.SESSION_TAKEN_OVER, "another connection came with this client id")
-        announcement = self._courier.rules.announcement(packet, assigned)
+        announcement = rules.announcement(packet, assigned)
         self._send(ConnAck(session_present=attached.session_present, properties=announcement))
         for message in attached.backlog:
             self.deliver(message)
@@ -262,8 +316,10 @@ class Door(asyncio.Protocol):
                 return None
             raise ProtocolError(Reason.TOPIC_NAME_INVALID, f"{packet.topic} is reserved, and none of the known ones")
         # The request is taken; how it went is the answer's to say. A client whose patience with a PUBACK is shorter
-        # than a hook's five seconds would ask twice otherwise.
-        self._acknowledge(packet, Reason.SUCCESS)
+        # than a hook's five seconds would ask twice otherwise; an answer that comes soon takes it along.
+        if packet.packet_id is not None:
+            self._kept += self._connection.send(PubAck(packet.packet_id), self._courier.now())
+            self._keeping = asyncio.get_running_loop().call_later(_COMPANY_SECONDS, self._write, b"")
         return self._answer(call, packet.payload)
 
     async def _answer(self, call: reserved.Call, payload: bytes) -> None:
@@ -347,7 +403,7 @@ class Door(asyncio.Protocol):
         except ProtocolError as error:
             self._close(error.reason, str(error))
             return
-        self._transport.write(data)
+        self._write(data)
         if not data and message.packet_id is not None and self._session is not None:
             # Over the peer's maximum packet size: it counts as delivered [MQTT-3.1.2-25].
             self._courier.switchboard(self.realm).acknowledged(self._session, message.packet_id, self._courier.now())
@@ -373,12 +429,16 @@ class Door(asyncio.Protocol):
             self._outdated = False
             try:
                 self._principal, grounds = await self._runtime.database.glance(self._look_again)
+                self._grounds, self._rights = grounds, grounds.rights()
             except FleetgateError as error:  # what may no longer be known is not allowed
                 log.warning("connection closed", reason=error.reason, client_id=self.client_id)
                 refused = isinstance(error, Refused)
                 self.dismiss(Reason.NOT_AUTHORIZED if refused else Reason.SERVER_UNAVAILABLE, "")
                 return
-            self._grounds, self._rights = grounds, grounds.rights()
+            except Exception:
+                log.exception("connection closed", client_id=self.client_id)
+                self.dismiss(Reason.UNSPECIFIED_ERROR, "")
+                return
 
     def _look_again(self, tx: Tx) -> tuple[Principal, Grounds]:
         assert self._principal is not None

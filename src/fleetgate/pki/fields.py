@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, NamedTuple, Self
 
 from fleetgate.pki import der, moments
@@ -167,11 +168,12 @@ class Fields:
 
 def read_extensions(data: bytes) -> tuple[Extension, ...]:
     """An encoded Extensions. Raises Malformed."""
-    return tuple(_extension(each) for each in der.children(data, der.SEQUENCE))
+    return tuple(_extension(each.body) for each in der.children(data, der.SEQUENCE))
 
 
-def _extension(element: der.Element) -> Extension:
-    parts = der.elements(element.body)
+@lru_cache(maxsize=64)  # a profile writes the same ones into every certificate
+def _extension(body: bytes) -> Extension:
+    parts = der.elements(body)
     tags = [each.tag for each in parts]
     critical = tags[1:2] == [der.BOOLEAN] and parts.pop(1).body != b"\x00"
     if [each.tag for each in parts] != [der.OBJECT_IDENTIFIER, der.OCTET_STRING]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from functools import lru_cache
 from typing import Final
 
 from fleetgate.pki import der
@@ -29,6 +30,7 @@ def text_of(milliseconds: int) -> str:
     return to_datetime(milliseconds).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+@lru_cache(maxsize=64)  # a second's certificates begin together, and AWS's all end together
 def read(time: der.Element) -> int:
     """Milliseconds UTC of an encoded Time. Raises der.Malformed unless it has seconds and ends in Z."""
     digits = 12 if time.tag == der.UTC_TIME else 14

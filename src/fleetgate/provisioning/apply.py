@@ -136,7 +136,7 @@ def _activate(tx: Tx, act: Act, plan: CertificatePlan, certificate: Certificate)
         raise InvalidRequest(
             f"Certificate {certificate.fingerprint} is {certificate.status} and cannot be provisioned."
         )
-    certificates.set_status(tx, act, certificate.fingerprint, Status(plan.status))
+    certificates.change_status(tx, act, certificate, Status(plan.status))
 
 
 def _conflict(thing: str, what: str) -> ConflictingUpdate:

@@ -11,16 +11,16 @@ A device that already has a thing asks the same way over its own certificate and
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from typing import Any, Final
 
 from fleetgate import authority
-from fleetgate.access import Principal
+from fleetgate.access import Principal, identify_again
 from fleetgate.database.port import Tx
 from fleetgate.errors import (
     AccessDenied,
@@ -35,17 +35,17 @@ from fleetgate.pki import csr, keys
 from fleetgate.provisioning import rebind
 from fleetgate.provisioning.apply import Outcome, apply
 from fleetgate.provisioning.bound_hooks import function_name
+from fleetgate.provisioning.serial import serial_of
 from fleetgate.registry import attachments, audit, certificates, claims, events, functions, outbox, templates, tokens
 from fleetgate.registry.certificates import Certificate, Status
+from fleetgate.registry.claims import Claim
 from fleetgate.runtime import HookRequest, Runtime
-from fleetgate.template.document import Kind, parse
+from fleetgate.template.document import Document, Kind, parse
 from fleetgate.template.plan import Plan
 from fleetgate.template.render import render
 
 HOOK_DENIED: Final = "The pre-provisioning hook did not allow this."
 """All that a device is told; what the hook said, and that nobody answered, is for the audit trail."""
-SERIAL_PARAMETERS: Final = ("SerialNumber", "serialNumber", "DeviceSerial", "deviceId")
-"""The parameter that a claim's allow-list is held against: the first of these that the device sent."""
 LEAST_ROOM: Final = 1_000
 """Certificates that may wait to be provisioned for any asker, so that answers lost on the way shut nobody out."""
 _TOKEN_BYTES: Final = 48
@@ -65,8 +65,7 @@ async def create_keys(runtime: Runtime, act: Act, asker: Asker) -> dict[str, Any
     Raises AccessDenied or Throttled when the asker may not ask (any more).
     """
     await _may_ask(runtime, act, asker)
-    # An empty pool means making a key: tens of milliseconds that nobody else should wait for.
-    pair = runtime.keys.take() if runtime.keys else await asyncio.to_thread(runtime.keys.take)
+    pair = await runtime.key_pair()
     issued = await authority.issue(runtime, act, pair.public_key())
     token = await _keep(runtime, act, asker, issued)
     return {
@@ -119,14 +118,15 @@ async def register_thing(
 
 
 class _Standing(Enum):
-    CLAIM = "registered claim"
+    """What a certificate can be that is no registered claim."""
+
     DEVICE = "certificate of a thing"
     UNREGISTERED = "neither"
 
 
-def _standing(tx: Tx, act: Act, fingerprint: str) -> _Standing:
-    if claims.find(tx, act.realm, fingerprint) is not None:
-        return _Standing.CLAIM
+def _standing(tx: Tx, act: Act, fingerprint: str) -> Claim | _Standing:
+    if claim := claims.find(tx, act.realm, fingerprint):
+        return claim
     if attachments.things_of(tx, act.realm, fingerprint):
         return _Standing.DEVICE
     return _Standing.UNREGISTERED
@@ -141,12 +141,13 @@ async def _may_ask(runtime: Runtime, act: Act, asker: Asker) -> None:
     def look(tx: Tx) -> None:
         remaining: int | None = config.default_budget
         match _standing(tx, act, fingerprint):
-            case _Standing.CLAIM:
-                remaining = claims.check(tx, act, fingerprint).remaining
+            case Claim() as claim:
+                claims.check(act, claim)
+                remaining = claim.remaining
             case _Standing.DEVICE:
                 remaining = 0
-            case _Standing.UNREGISTERED if config.unregistered == "refuse":
-                raise _unregistered(fingerprint)
+            case _Standing.UNREGISTERED:
+                _may_begin(tx, act, runtime, fingerprint)
         most = config.unprovisioned if remaining is None else min(config.unprovisioned, max(LEAST_ROOM, remaining))
         room_at = tokens.room_at(tx, act, fingerprint, most)
         if room_at is not None:
@@ -160,6 +161,12 @@ async def _may_ask(runtime: Runtime, act: Act, asker: Asker) -> None:
     await runtime.database.glance(look)
 
 
+def _may_begin(tx: Tx, act: Act, runtime: Runtime, fingerprint: str) -> None:
+    """Raises AccessDenied for a certificate that is no claim and is not let in as one; a deleted claim never is."""
+    if runtime.config.claims.unregistered == "refuse" or claims.was_deleted(tx, act.realm, fingerprint):
+        raise _unregistered(fingerprint)
+
+
 def _unregistered(fingerprint: str) -> AccessDenied:
     return AccessDenied(
         f"Certificate {fingerprint} is no registered claim, and this installation refuses those. An operator gives it "
@@ -167,17 +174,10 @@ def _unregistered(fingerprint: str) -> AccessDenied:
     )
 
 
-def _spend(
-    tx: Tx, act: Act, runtime: Runtime, asker: Asker, template: str, parameters: Mapping[str, str], thing: str | None
-) -> None:
-    """Count this one against the claim's budget; a claim that nobody registered gets the default one, or is refused."""
-    fingerprint = asker.principal.fingerprint
-    if claims.find(tx, act.realm, fingerprint) is None:
-        if runtime.config.claims.unregistered == "refuse":
-            raise _unregistered(fingerprint)
-        claims.register(tx, act, fingerprint, maximum=runtime.config.claims.default_budget, batch="unregistered")
-    serial = next((parameters[name] for name in SERIAL_PARAMETERS if name in parameters), thing)
-    claims.spend(tx, act, fingerprint, template, serial, thing)
+def _registered(tx: Tx, act: Act, runtime: Runtime, fingerprint: str) -> Claim:
+    """A claim that nobody registered gets the default budget, or is refused."""
+    _may_begin(tx, act, runtime, fingerprint)
+    return claims.register(tx, act, fingerprint, maximum=runtime.config.claims.default_budget, batch="unregistered")
 
 
 async def _keep(runtime: Runtime, act: Act, asker: Asker, issued: authority.Issued) -> str:
@@ -186,6 +186,7 @@ async def _keep(runtime: Runtime, act: Act, asker: Asker, issued: authority.Issu
     claim = asker.principal.fingerprint
 
     def keep(tx: Tx) -> None:
+        identify_again(tx, asker.principal, act.now)
         authority.record(tx, act, issued, Status.PENDING_ACTIVATION, claim_fingerprint=claim)
         tokens.issue(
             tx,
@@ -233,9 +234,10 @@ def _read(request: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
 
 
 def _open(tx: Tx, act: Act, asker: Asker, template_name: str, digest: str) -> _Case:
-    template = templates.find(tx, act.realm, template_name)
-    if template is None:
+    found = templates.find_default(tx, act.realm, template_name)
+    if found is None:
         raise NotFound(f"Provisioning template {template_name} does not exist in this account and region.")
+    template, body = found
     if template.type is not templates.Type.FLEET_PROVISIONING:
         raise AccessDenied(f"Provisioning template {template_name} is of type {template.type}, not FLEET_PROVISIONING.")
     if not template.enabled:
@@ -243,10 +245,9 @@ def _open(tx: Tx, act: Act, asker: Asker, template_name: str, digest: str) -> _C
     fingerprint = tokens.check(tx, act, digest, claim_fingerprint=asker.principal.fingerprint)
     bound = None
     if template.hook_target_arn is not None:
-        found = functions.find(tx, act.realm, function_name(template.hook_target_arn))
-        bound = f"{found.file}:{found.handler}" if found else None
-    version = templates.get_version(tx, act.realm, template_name, template.default_version)
-    return _Case(template, version.body, certificates.get(tx, act.realm, fingerprint), digest, bound)
+        function = functions.find(tx, act.realm, function_name(template.hook_target_arn))
+        bound = f"{function.file}:{function.handler}" if function else None
+    return _Case(template, body, certificates.get(tx, act.realm, fingerprint), digest, bound)
 
 
 async def _ask(
@@ -271,6 +272,7 @@ async def _ask(
             template_arn=act.realm.arn("provisioningtemplate", case.template.name),
             client_id=asker.client_id,
             parameters=parameters,
+            request_id=act.request_id,
         )
     )
     if not answer.allowed:
@@ -279,8 +281,26 @@ async def _ask(
 
 
 def _plan(case: _Case, parameters: Mapping[str, str]) -> Plan:
-    document = parse(case.body, Kind.FLEET_PROVISIONING)
-    return render(document, parameters, {"AWS::IoT::Certificate::Id": case.certificate.fingerprint})
+    return render(_document(case.body), parameters, {"AWS::IoT::Certificate::Id": case.certificate.fingerprint})
+
+
+@lru_cache(maxsize=256)
+def _document(body: str) -> Document:
+    """A body is what it was when its template was made, and devices ask by the same few."""
+    return parse(body, Kind.FLEET_PROVISIONING)
+
+
+def _be_unchanged(tx: Tx, act: Act, then: templates.Template) -> None:
+    """Raises AccessDenied where the template that the plan was made by would say something else by now."""
+    now = templates.find(tx, act.realm, then.name)
+    if now is None or _terms(now) != _terms(then):
+        raise AccessDenied(f"Provisioning template {then.name} changed meanwhile; ask again.")
+
+
+def _terms(template: templates.Template) -> tuple[object, ...]:
+    """`created_at` tells a template from one that took its name."""
+    version = template.created_at, template.default_version
+    return *version, template.enabled, template.hook_target_arn, template.reprovisioning
 
 
 def _settle(
@@ -293,18 +313,26 @@ def _settle(
     parameters: Mapping[str, str],
     approved: bool,
 ) -> Outcome:
-    """The one transaction. The token is redeemed first: of two that come at once the second finds it used."""
+    """The one transaction. The token is redeemed first: of two that come at once the second finds it used.
+
+    A hook may think for seconds, in which the asker can be revoked and the template change: both are looked at again.
+    """
     claim = asker.principal.fingerprint
+    identify_again(tx, asker.principal, act.now)
+    _be_unchanged(tx, act, case.template)
     tokens.redeem(tx, act, case.digest, claim_fingerprint=claim)
     new = certificates.get(tx, act.realm, case.certificate.fingerprint)
     name = plan.thing.name if plan.thing else None
-    if _standing(tx, act, claim) is _Standing.DEVICE:
+    standing = _standing(tx, act, claim)
+    if standing is _Standing.DEVICE:
         if name is None:
             raise AccessDenied("A device's own certificate renews its thing, and this template names no thing.")
         rebind.renew(tx, act, name, claim, new)
         outcome = apply(tx, act, plan, new, lambda _: None)
     else:
-        _spend(tx, act, runtime, asker, case.template.name, parameters, name)
+        budget = standing if isinstance(standing, Claim) else _registered(tx, act, runtime, claim)
+        serial = serial_of(_document(case.body), parameters, name) if budget.serials_listed else None
+        claims.spend(tx, act, budget, case.template.name, serial, name)
         rule = rebind.rule_of(case.template)
         outcome = apply(tx, act, plan, new, lambda thing: rebind.settle(tx, act, thing, new, rule, approved=approved))
     target = act.realm.arn("thing", name) if name else act.realm.arn("cert", new.fingerprint)

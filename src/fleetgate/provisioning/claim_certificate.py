@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from fleetgate import authority
 from fleetgate.database.port import Tx
+from fleetgate.errors import AlreadyExists
 from fleetgate.names import Act, Realm
 from fleetgate.pki import keys
 from fleetgate.registry import attachments, audit, claims, policies, templates
@@ -47,7 +49,7 @@ class Budget:
             not_after=self.not_after,
             serials=self.serials,
         )
-        details = {"template": self.template_name, "count": self.maximum, "batch": self.batch}
+        details = {"template": self.template_name, "count": self.maximum, "batch": self.batch, "used": claim.used}
         audit.add(tx, act, "RegisterClaim", act.realm.arn("cert", fingerprint), "ok", details=details)
         return claim
 
@@ -62,22 +64,44 @@ class ClaimCertificate:
     policy_name: str
 
 
-async def create(runtime: Runtime, act: Act, key: keys.PrivateKey, budget: Budget) -> ClaimCertificate:
+async def create(
+    runtime: Runtime,
+    act: Act,
+    key: keys.PrivateKey,
+    budget: Budget,
+    keep: Callable[[str, str], None] = lambda certificate_pem, private_key_pem: None,
+) -> ClaimCertificate:
     """A certificate for *key* that may ask to be provisioned, and do nothing else.
 
-    Raises what `Budget.register` raises; then nothing was made but the record of an intent.
+    *keep* is given both as PEM before anything is committed: a claim whose key nobody has would only wait to be
+    found. Raises what `Budget.register` and *keep* raise, and AlreadyExists where the policy's name stands for another
+    policy; then nothing was made but the record of an intent.
     """
     issued = await authority.issue(runtime, act, key.public_key())
-    policy = policy_name(budget.template_name)
+    policy, private_key = policy_name(budget.template_name), keys.private_key_pem(key)
+    keep(issued.pem, private_key)
 
     def enter(tx: Tx) -> Claim:
         authority.record(tx, act, issued, Status.ACTIVE)
-        if policies.find(tx, act.realm, policy) is None:
-            policies.create(tx, act, policy, policy_document(act.realm, budget.template_name))
-        attachments.attach_policy(tx, act, policy, act.realm.arn("cert", issued.fingerprint))
+        _policy(tx, act, policy, policy_document(act.realm, budget.template_name))
+        certificate_arn = act.realm.arn("cert", issued.fingerprint)
+        attachments.attach_policy(tx, act, policy, certificate_arn)
+        audit.add(tx, act, "AttachPolicy", act.realm.arn("policy", policy), "ok", details={"target": certificate_arn})
         return budget.register(tx, act, issued.fingerprint)
 
-    return ClaimCertificate(await runtime.write(enter), issued.pem, keys.private_key_pem(key), policy)
+    return ClaimCertificate(await runtime.write(enter), issued.pem, private_key, policy)
+
+
+def _policy(tx: Tx, act: Act, name: str, document: str) -> None:
+    """Raises AlreadyExists rather than give a claim the rights of some policy that only has the name."""
+    if policies.find(tx, act.realm, name) is None:
+        policies.create(tx, act, name, document)
+        audit.add(tx, act, "CreatePolicy", act.realm.arn("policy", name), "ok")
+    elif json.loads(policies.get_version(tx, act.realm, name).document) != json.loads(document):
+        raise AlreadyExists(
+            f"Policy {name} exists and says something else than a claim certificate's. Delete it, and it is made anew, "
+            "or give it a default version that allows to connect, and to ask for a certificate and for the template."
+        )
 
 
 def policy_name(template_name: str | None) -> str:

@@ -18,7 +18,7 @@ import sys
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import structlog
 
@@ -29,7 +29,8 @@ from fleetgate.provisioning import function_host
 log = structlog.get_logger(__name__)
 
 _LONGEST_OUTPUT: Final = 64 * 1024
-_START_SECONDS: Final = 10.0
+# For an import. Who asks meanwhile waits no longer than for any answer; the import goes on for those who come next.
+_START_SECONDS: Final = 30.0
 _STOP_SECONDS: Final = 2.0
 # How long an answer waits for the last of the output, which a descendant that left its process group may hold open.
 _LINGER_SECONDS: Final = 0.25
@@ -37,6 +38,7 @@ _LINGER_SECONDS: Final = 0.25
 _RETRY_SECONDS: Final = 5.0
 
 Stamp = tuple[int, int, int]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ class FunctionSpec:
     environment: Mapping[str, str] = field(default_factory=dict)
     """Added to AWS_REGION, AWS_DEFAULT_REGION and AWS_LAMBDA_FUNCTION_NAME; nothing else is set."""
     time_limit: int = 5_000
-    """Milliseconds for one invocation; as long again may be spent waiting for a free place."""
+    """Milliseconds for one invocation, with waiting for a free place and for the import."""
     concurrency: int = 16
     """Invocations at the same time."""
     maximum_age: int = 300_000
@@ -67,26 +69,31 @@ class Function:
     def __init__(self, spec: FunctionSpec) -> None:
         self.spec = spec
         self._places = asyncio.Semaphore(spec.concurrency)
-        self._starting = asyncio.Lock()
+        self._starting: tuple[Stamp, asyncio.Task[_Process | None]] | None = None
         self._process: _Process | None = None
         self._broken: tuple[Stamp, float, str] | None = None  # file, until when, why
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._count = 0
 
     async def invoke(self, payload: Any, request_id: str) -> Any:
         """What the handler returns for *payload* (JSON values both). *request_id* is its `aws_request_id`.
 
-        Raises FunctionUnavailable (no such file or handler, its import fails, no free place), FunctionTimedOut
-        (killed), FunctionFailed (it raised, exited, died, or returned what JSON cannot say).
+        Raises, within the time limit, FunctionUnavailable (no such file or handler, its import fails or takes longer,
+        no free place), FunctionTimedOut (killed), FunctionFailed (it raised, exited, died, or returned what JSON cannot
+        say).
         """
-        async with self._place():
-            process = await self._current()
+        deadline = asyncio.get_running_loop().time() + self.spec.time_limit / 1000
+        async with self._place(deadline):
+            process = await self._current(deadline)
             self._count += 1
             async with process.invocation():
-                return await self._run(process, str(self._count), json.dumps(payload).encode(), request_id)
+                return await self._run(process, json.dumps(payload).encode(), request_id, deadline)
 
     async def close(self) -> None:
         """End the process and whatever still runs in it."""
+        if self._starting is not None:
+            self._starting[1].cancel()
+            await asyncio.wait({self._starting[1]})
         if self._process is not None:
             self._retire(self._process)
             self._process.end()
@@ -97,9 +104,9 @@ class Function:
             await asyncio.gather(*left, return_exceptions=True)
 
     @contextlib.asynccontextmanager
-    async def _place(self) -> AsyncIterator[None]:
+    async def _place(self, deadline: float) -> AsyncIterator[None]:
         try:
-            async with asyncio.timeout(self.spec.time_limit / 1000):
+            async with asyncio.timeout_at(deadline):
                 await self._places.acquire()
         except TimeoutError:
             raise FunctionUnavailable(
@@ -110,17 +117,18 @@ class Function:
         finally:
             self._places.release()
 
-    async def _run(self, process: _Process, invocation: str, payload: bytes, request_id: str) -> Any:
-        loop = asyncio.get_running_loop()
+    async def _run(self, process: _Process, payload: bytes, request_id: str, deadline: float) -> Any:
+        loop, invocation = asyncio.get_running_loop(), str(self._count)
+        left = max(0, round((deadline - loop.time()) * 1000))
         wire, wire_theirs = _pair()
         output, output_theirs = _pair()
         printing = self._spawn(_log_output(output, self.spec.name, request_id))
         with wire:
             with wire_theirs, output_theirs:
-                order = {"run": invocation, "request_id": request_id, "milliseconds": self.spec.time_limit}
+                order = {"run": invocation, "request_id": request_id, "milliseconds": left}
                 process.order(order, wire_theirs, output_theirs)
             try:
-                async with asyncio.timeout(self.spec.time_limit / 1000):
+                async with asyncio.timeout_at(deadline):
                     await _send(loop, wire, payload)
                     line = await _read_line(loop, wire)
             except TimeoutError:
@@ -140,24 +148,49 @@ class Function:
             raise FunctionFailed(f"{self.spec.name}: {answer['error']}")
         return answer["result"]
 
-    async def _current(self) -> _Process:
-        """A process that holds the file as it is now."""
-        async with self._starting:
+    async def _current(self, deadline: float) -> _Process:
+        """A process that holds the file as it is now. An import that takes until *deadline* goes on without us."""
+        while True:
             stamp = self._stamp()
-            now = asyncio.get_running_loop().time()
-            if self._process is not None:
-                if self._process.stamp == stamp and now < self._process.fresh_until and self._process.alive:
-                    return self._process
-                self._retire(self._process)
-                self._process = None
-            if self._broken is not None and self._broken[0] == stamp and now < self._broken[1]:
-                raise FunctionUnavailable(self._broken[2])
+            if (process := self._kept(stamp)) is not None:
+                return process
+            held, task = self._starting or self._begin(stamp)
+            # Not awaited itself: others wait for the same import, and who comes later finds it done.
+            done, _ = await asyncio.wait({task}, timeout=max(0.0, deadline - asyncio.get_running_loop().time()))
+            if not done:
+                raise FunctionUnavailable(
+                    f"{self.spec.name}: {self.spec.file} was still being imported after {self.spec.time_limit} ms; "
+                    "that goes on, so ask again"
+                )
+            if task.cancelled():
+                raise FunctionUnavailable(f"{self.spec.name} was closed")
+            if held == stamp and (started := task.result()) is not None:
+                return started
+
+    def _kept(self, stamp: Stamp) -> _Process | None:
+        """The process that runs, if it holds that file and is young. Raises FunctionUnavailable for a broken file."""
+        now = asyncio.get_running_loop().time()
+        if self._process is not None:
+            if self._process.stamp == stamp and now < self._process.fresh_until and self._process.alive:
+                return self._process
+            self._retire(self._process)
+            self._process = None
+        if self._broken is not None and self._broken[0] == stamp and now < self._broken[1]:
+            raise FunctionUnavailable(self._broken[2])
+        return None
+
+    def _begin(self, stamp: Stamp) -> tuple[Stamp, asyncio.Task[_Process | None]]:
+        async def begin() -> _Process | None:
             try:
                 self._process = await self._start(stamp)
             except FunctionUnavailable as error:
-                self._broken = (stamp, now + _RETRY_SECONDS, error.message)
-                raise
+                self._broken = (stamp, asyncio.get_running_loop().time() + _RETRY_SECONDS, error.message)
+            finally:
+                self._starting = None
             return self._process
+
+        self._starting = stamp, self._spawn(begin())
+        return self._starting
 
     def _stamp(self) -> Stamp:
         try:
@@ -195,7 +228,7 @@ class Function:
     def _retire(self, process: _Process) -> None:
         self._spawn(process.close())
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -77,10 +77,10 @@ class FunctionHook:
 
     function: Function
     entropy: Callable[[int], bytes]
-    """For the request id that the handler sees."""
+    """For the request id that the handler sees where the question has none."""
 
     async def decide(self, request: HookRequest) -> HookAnswer:
-        request_id = str(uuid.UUID(bytes=self.entropy(16), version=4))
+        request_id = request.request_id or str(uuid.UUID(bytes=self.entropy(16), version=4))
         try:
             return judge(await self.function.invoke(question(request), request_id))
         except FleetgateError as error:
@@ -108,22 +108,23 @@ class HttpsHook:
     async def decide(self, request: HookRequest) -> HookAnswer:
         try:
             async with asyncio.timeout(self._limit / 1000), self._places:
-                return judge(await self._ask(json.dumps(question(request)).encode()))
+                return judge(await self._ask(json.dumps(question(request)).encode(), request.request_id))
         except TimeoutError:
             return _no(f"{self._shown} did not answer within {self._limit} ms")
         except (OSError, ValueError, RecursionError, httptools.HttpParserError) as error:
             return _no(f"{self._shown}: {error}")
         except Exception as error:
-            log.exception("hook failed", template=request.template_arn)
+            log.exception("hook failed", template=request.template_arn, request_id=request.request_id)
             return _no(f"{self._shown}: {type(error).__name__}: {error}")
 
-    async def _ask(self, body: bytes) -> Any:
+    async def _ask(self, body: bytes, request_id: str) -> Any:
         async with self._connection() as (reader, writer):
             path = self._url.path or "/"
             target = f"{path}?{self._url.query}" if self._url.query else path
             head = (
                 f"POST {target} HTTP/1.1\r\nHost: {self._url.netloc}\r\nContent-Type: application/json\r\n"
-                f"Accept: application/json\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+                f"Accept: application/json\r\nContent-Length: {len(body)}\r\nConnection: close\r\n"
+                f"X-Amzn-RequestId: {request_id}\r\n\r\n"
             )
             writer.write(head.encode("ascii") + body)
             response = _Response()

@@ -13,7 +13,7 @@ from fleetgate.database.port import Row, Tx
 from fleetgate.errors import InvalidRequest, LimitExceeded, NotFound
 from fleetgate.names import Act, Arn, Realm
 from fleetgate.names import fingerprint as as_fingerprint
-from fleetgate.registry import certificates, outbox, pages, policies, statements, thing_groups, things
+from fleetgate.registry import certificates, outbox, pages, policies, thing_groups, things
 from fleetgate.registry.events import AttachmentChanged, PrincipalChanged
 from fleetgate.registry.pages import Page
 
@@ -38,23 +38,23 @@ def attach_policy(tx: Tx, act: Act, policy_name: str, target: str) -> None:
 
     Raises NotFound for an unknown policy or target, InvalidRequest for another kind of target, LimitExceeded.
     """
-    policies.get(tx, act.realm, policy_name)
-    arn = _target(tx, act.realm, target)
-    attached = tx.rows(_OF_TARGET[arn.kind], realm=str(act.realm), name=arn.name)
-    if any(row["policy_name"] == policy_name for row in attached):
-        return
-    if len(attached) >= MOST_POLICIES[arn.kind]:
-        raise LimitExceeded(f"{target} has {len(attached)} policies already, which is the most. Detach one first.")
-    statements.insert(
-        tx,
-        "policy_attachments",
+    arn = _target_arn(target)
+    # One statement where all is well, as in every provisioning; what stood in its way is looked for afterwards.
+    if arn.realm != act.realm or not tx.run(
+        _ATTACH[arn.kind],
         realm=str(act.realm),
-        policy_name=policy_name,
+        policy=policy_name,
         target=f"{arn.kind}/{arn.name}",
-        fingerprint=arn.name if arn.kind == "cert" else None,
-        group_name=arn.name if arn.kind == "thinggroup" else None,
-        attached_at=act.now,
-    )
+        name=arn.name,
+        most=MOST_POLICIES[arn.kind],
+        now=act.now,
+    ):
+        policies.get(tx, act.realm, policy_name)
+        _target(tx, act.realm, target)
+        attached = tx.rows(_OF_TARGET[arn.kind], realm=str(act.realm), name=arn.name)
+        if all(row["policy_name"] != policy_name for row in attached):
+            raise LimitExceeded(f"{target} has {len(attached)} policies already, which is the most. Detach one first.")
+        return
     outbox.add(tx, act, AttachmentChanged(policy_name, str(arn), True))
 
 
@@ -128,6 +128,24 @@ def policies_for(tx: Tx, realm: Realm, fingerprint: str, thing_name: str | None)
     return [(row["name"], row["version"], row["document"]) for row in rows]
 
 
+_ATTACH: Final = {
+    "cert": """
+    INSERT INTO policy_attachments (realm, policy_name, target, fingerprint, group_name, attached_at)
+    SELECT p.realm, p.name, :target, c.fingerprint, NULL, :now
+    FROM policies p
+    CROSS JOIN certificates c
+    WHERE p.realm = :realm AND p.name = :policy AND c.realm = :realm AND c.fingerprint = :name
+      AND (SELECT count(*) FROM policy_attachments a WHERE a.realm = :realm AND a.fingerprint = :name) < :most
+    ON CONFLICT DO NOTHING""",
+    "thinggroup": """
+    INSERT INTO policy_attachments (realm, policy_name, target, fingerprint, group_name, attached_at)
+    SELECT p.realm, p.name, :target, NULL, g.name, :now
+    FROM policies p
+    CROSS JOIN thing_groups g
+    WHERE p.realm = :realm AND p.name = :policy AND g.realm = :realm AND g.name = :name
+      AND (SELECT count(*) FROM policy_attachments a WHERE a.realm = :realm AND a.group_name = :name) < :most
+    ON CONFLICT DO NOTHING""",
+}
 _OF_TARGET: Final = {
     "cert": "SELECT policy_name FROM policy_attachments WHERE realm = :realm AND fingerprint = :name",
     "thinggroup": "SELECT policy_name FROM policy_attachments WHERE realm = :realm AND group_name = :name",
@@ -182,6 +200,17 @@ def attach_principal(tx: Tx, act: Act, thing_name: str, fingerprint: str, *, exc
     Raises NotFound for an unknown thing or certificate; InvalidRequest where the certificate is, or would be, one
     thing's exclusively and has another.
     """
+    # One statement where all is well, as in every provisioning; what stood in its way is looked for afterwards.
+    if tx.run(
+        _ATTACH_PRINCIPAL,
+        realm=str(act.realm),
+        thing=thing_name,
+        fingerprint=fingerprint,
+        exclusive=int(exclusive),
+        now=act.now,
+    ):
+        outbox.add(tx, act, PrincipalChanged(thing_name, fingerprint, True))
+        return
     things.get(tx, act.realm, thing_name)
     certificates.get(tx, act.realm, fingerprint)
     others = [each for each in things_of(tx, act.realm, fingerprint) if each.thing_name != thing_name]
@@ -190,19 +219,21 @@ def attach_principal(tx: Tx, act: Act, thing_name: str, fingerprint: str, *, exc
             f"Certificate {fingerprint} is attached to thing {others[0].thing_name}, and one of the two attachments is "
             "to be exclusive. Detach it there first."
         )
-    if statements.insert_new(
-        tx,
-        "thing_principals",
-        realm=str(act.realm),
-        thing_name=thing_name,
-        fingerprint=fingerprint,
-        exclusive=int(exclusive),
-        attached_at=act.now,
-    ):
-        outbox.add(tx, act, PrincipalChanged(thing_name, fingerprint, True))
-    elif _set_exclusive(tx, act, thing_name, fingerprint, exclusive):
+    if _set_exclusive(tx, act, thing_name, fingerprint, exclusive):
         # An exclusive certificate speaks for its thing under any client id.
         outbox.add(tx, act, PrincipalChanged(thing_name, fingerprint, True))
+
+
+_ATTACH_PRINCIPAL: Final = """
+    INSERT INTO thing_principals (realm, thing_name, fingerprint, exclusive, attached_at)
+    SELECT t.realm, t.name, c.fingerprint, :exclusive, :now
+    FROM things t
+    CROSS JOIN certificates c
+    WHERE t.realm = :realm AND t.name = :thing AND c.realm = :realm AND c.fingerprint = :fingerprint
+      AND NOT EXISTS (SELECT 1 FROM thing_principals o
+                      WHERE o.realm = :realm AND o.fingerprint = :fingerprint AND o.thing_name <> :thing
+                        AND (o.exclusive = 1 OR :exclusive = 1))
+    ON CONFLICT DO NOTHING"""
 
 
 def detach_principal(tx: Tx, act: Act, thing_name: str, fingerprint: str) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from fleetgate.database.port import Row, Tx
-from fleetgate.names import Act, Realm
+from fleetgate.names import NO_ACCOUNT, Act, Realm
 from fleetgate.registry import pages, statements
 from fleetgate.registry.pages import Page
 
@@ -22,6 +22,9 @@ Outcome = Literal["ok", "refused", "failed"]
 START: Final = "0" * 64
 """The previous hash of the first entry."""
 _STEP = 500
+_END: Final = "~"
+"""After every id."""
+_encoded: Final = json.JSONEncoder(sort_keys=True).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,7 @@ def add(
 
     The same entry twice in one act is one entry.
     """
-    target, reason, body = _storable(target), _storable(reason), json.dumps(details or {}, sort_keys=True)
+    target, reason, body = _storable(target), _storable(reason), _encoded(details or {})
     statements.insert_new(
         tx,
         "audit_entries",
@@ -132,23 +135,45 @@ def page(
     action: str | None = None,
     target: str | None = None,
     request_id: str | None = None,
+    newest_first: bool = False,
 ) -> Page[Entry]:
-    """Entries of one realm from *since* (milliseconds UTC) on, oldest first."""
+    """Entries of one realm from *since* (milliseconds UTC) on, oldest first unless *newest_first*."""
     filters = {"action": action, "target": target, "request_id": request_id}
     wanted = {column: value for column, value in filters.items() if value is not None}
-    first = max(pages.name_after(after), f"{since:015d}")
+    first, end = f"{since:015d}", _END
+    if newest_first:
+        end = pages.name_after(after) or _END
+    else:
+        first = max(pages.name_after(after), first)
     return pages.read(
         tx,
         "SELECT * FROM audit_entries",
-        ["realm = :realm", "id > :after", *(f"{column} = :{column}" for column in wanted)],
-        "id",
+        ["realm = :realm", "id > :first", "id < :end", *(f"{column} = :{column}" for column in wanted)],
+        "id DESC" if newest_first else "id",
         limit,
         _entry,
         lambda row: str(row["id"]),
         realm=str(realm),
-        after=first,
+        first=first,
+        end=end,
         **wanted,
     )
+
+
+def page_with_nobodys(
+    tx: Tx, realm: Realm, after: str | None = None, limit: int = 100, *, newest_first: bool = False, **filters: Any
+) -> Page[Entry]:
+    """As `page`, with the entries of the installation itself and of those whom it could not tell apart: a connection
+    with an unknown certificate belongs to no account.
+    """
+    both = [
+        page(tx, each, after, limit, newest_first=newest_first, **filters)
+        for each in dict.fromkeys((realm, NO_ACCOUNT))
+    ]
+    entries = sorted((entry for each in both for entry in each.items), key=lambda entry: entry.id, reverse=newest_first)
+    shown = tuple(entries[:limit])
+    more = len(entries) > limit or any(each.next_key for each in both)
+    return Page(shown, shown[-1].id if more else None)
 
 
 def _chain(tx: Tx) -> Iterator[Row]:

@@ -154,16 +154,6 @@ def find_everywhere(tx: Tx, fingerprint: str) -> list[Certificate]:
     return [from_row(row) for row in rows]
 
 
-def with_public_key(tx: Tx, realm: Realm, public_key_fingerprint: str) -> list[Certificate]:
-    """Every certificate for one key, oldest first."""
-    rows = tx.rows(
-        "SELECT * FROM certificates WHERE realm = :realm AND public_key_fingerprint = :key",
-        realm=str(realm),
-        key=public_key_fingerprint,
-    )
-    return sorted(map(from_row, rows), key=lambda each: (each.created_at, each.fingerprint))
-
-
 def page(
     tx: Tx,
     realm: Realm,
@@ -197,7 +187,12 @@ def set_status(tx: Tx, act: Act, fingerprint: str, status: Status, *, by_service
     """
     if status not in BY_USER and not by_service:
         raise InvalidRequest(f"The status {status} is set by the service alone. Set {', '.join(sorted(BY_USER))}.")
-    old = get(tx, act.realm, fingerprint)
+    return change_status(tx, act, get(tx, act.realm, fingerprint), status)
+
+
+def change_status(tx: Tx, act: Act, old: Certificate, status: Status) -> Certificate:
+    """`set_status` of a certificate that was read in this transaction. Raises CertificateState."""
+    fingerprint = old.fingerprint
     if status == old.status:
         return old
     if status not in TRANSITIONS[old.status]:

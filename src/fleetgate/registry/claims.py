@@ -12,7 +12,7 @@ the error has it all, for the audit trail.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final
 
@@ -69,6 +69,7 @@ class Claim:
     """Whether only the serial numbers on the claim's list may be provisioned."""
     not_before: int
     not_after: int
+    certificate_status: Status
     created_at: int
     updated_at: int
 
@@ -101,6 +102,8 @@ def register(
 ) -> Claim:
     """Give the certificate *fingerprint* a budget; the time defaults to the certificate's own.
 
+    One that was a claim before and was deleted has used what it had used, and its list binds on.
+
     Raises NotFound without such a certificate, AlreadyExists, and InvalidRequest (a trusted user's claim needs a
     template and holds five minutes at most).
     """
@@ -108,30 +111,64 @@ def register(
     begin = certificate.not_before if not_before is None else not_before
     end = certificate.not_after if not_after is None else not_after
     _check(Kind(kind), template_name, maximum, begin, end)
-    if not statements.insert_new(
+    terms: dict[str, Any] = {
+        "kind": str(Kind(kind)),
+        "template_name": template_name,
+        "batch": batch,
+        "enabled": 1,
+        "maximum": maximum,
+        "rate_count": rate.count if rate else None,
+        "rate_interval": rate.interval if rate else None,
+        "not_before": begin,
+        "not_after": end,
+        "updated_at": act.now,
+        "deleted_at": None,
+    }
+    if not (_insert(tx, act, fingerprint, terms) or _restore(tx, act, fingerprint, terms)):
+        raise AlreadyExists(f"Certificate {fingerprint} is a registered claim already.")
+    add_serials(tx, act, fingerprint, serials)
+    return get(tx, act.realm, fingerprint)
+
+
+def _insert(tx: Tx, act: Act, fingerprint: str, terms: dict[str, Any]) -> bool:
+    return statements.insert_new(
         tx,
         "claims",
         realm=str(act.realm),
         fingerprint=fingerprint,
-        kind=str(Kind(kind)),
-        template_name=template_name,
-        batch=batch,
-        enabled=1,
-        maximum=maximum,
         used=0,
-        rate_count=rate.count if rate else None,
-        rate_interval=rate.interval if rate else None,
         window_started=0,
         window_used=0,
         serials_listed=0,
-        not_before=begin,
-        not_after=end,
         created_at=act.now,
-        updated_at=act.now,
-    ):
-        raise AlreadyExists(f"Certificate {fingerprint} is a registered claim already.")
-    add_serials(tx, act, fingerprint, serials)
-    return get(tx, act.realm, fingerprint)
+        **terms,
+    )
+
+
+def _restore(tx: Tx, act: Act, fingerprint: str, terms: dict[str, Any]) -> bool:
+    if not was_deleted(tx, act.realm, fingerprint):
+        return False
+    tx.run(
+        """UPDATE claims SET kind = :kind, template_name = :template_name, batch = :batch, enabled = :enabled,
+               maximum = :maximum, rate_count = :rate_count, rate_interval = :rate_interval, not_before = :not_before,
+               not_after = :not_after, updated_at = :updated_at, deleted_at = :deleted_at
+           WHERE realm = :realm AND fingerprint = :fingerprint""",
+        realm=str(act.realm),
+        fingerprint=fingerprint,
+        **terms,
+    )
+    return True
+
+
+def was_deleted(tx: Tx, realm: Realm, fingerprint: str) -> bool:
+    """Whether an operator ended this claim. It comes back by `register` alone."""
+    rows = tx.rows(
+        """SELECT 1 FROM claims
+           WHERE realm = :realm AND fingerprint = :fingerprint AND deleted_at IS NOT NULL""",
+        realm=str(realm),
+        fingerprint=fingerprint,
+    )
+    return bool(rows)
 
 
 def add_serials(tx: Tx, act: Act, fingerprint: str, serials: Iterable[str]) -> int:
@@ -168,9 +205,14 @@ def add_serials(tx: Tx, act: Act, fingerprint: str, serials: Iterable[str]) -> i
     return added
 
 
+_SELECT: Final = """
+    SELECT c.*, x.status FROM claims c
+    JOIN certificates x ON x.realm = c.realm AND x.fingerprint = c.fingerprint"""
+
+
 def find(tx: Tx, realm: Realm, fingerprint: str) -> Claim | None:
     rows = tx.rows(
-        "SELECT * FROM claims WHERE realm = :realm AND fingerprint = :fingerprint",
+        _SELECT + " WHERE c.realm = :realm AND c.fingerprint = :fingerprint AND c.deleted_at IS NULL",
         realm=str(realm),
         fingerprint=fingerprint,
     )
@@ -184,47 +226,53 @@ def get(tx: Tx, realm: Realm, fingerprint: str) -> Claim:
     raise NotFound(f"Certificate {fingerprint} is no registered claim of this account and region.")
 
 
-def check(tx: Tx, act: Act, fingerprint: str, template: str | None = None) -> Claim:
+def check(act: Act, claim: Claim, template: str | None = None) -> None:
     """Could this claim provision one more device now? For the step before, in which a certificate is made for it.
 
     Raises AccessDenied and Throttled as `spend` does. *template* None: not known yet.
     """
-    claim = _sound(tx, act, fingerprint, template)
+    _be_sound(act, claim, template)
     if claim.remaining == 0:
         raise AccessDenied(REFUSED, reason=_spent(claim))
     _paced(claim, act.now)
-    return claim
 
 
 def spend(
-    tx: Tx, act: Act, fingerprint: str, template: str, serial: str | None = None, thing_name: str | None = None
+    tx: Tx, act: Act, claim: Claim, template: str, serial: str | None = None, thing_name: str | None = None
 ) -> Claim:
-    """Count one device: the claim as it is afterwards.
+    """Count one device against *claim*, as it was read in this transaction: the claim as it is afterwards.
 
     Where serial numbers are listed, *serial* must be on the list and is from now on *thing_name*'s: it makes no other
-    thing. The same serial for the same thing again (a lost answer, a device set back) costs nothing of the budget; the
-    rate counts it. Raises AccessDenied, or Throttled, with the `reason` for the audit trail.
+    thing. A thing that this claim made before (a lost answer, a device set back) costs nothing of the budget; the rate
+    counts it. Raises AccessDenied, or Throttled, with the `reason` for the audit trail.
     """
-    claim = _sound(tx, act, fingerprint, template)
-    repeated = claim.serials_listed and _is_repeated(tx, act, claim, serial, thing_name)
+    _be_sound(act, claim, template)
+    listed_use = claim.serials_listed and _is_repeated(tx, act, claim, serial, thing_name)
+    repeated = listed_use or _made(tx, act, claim, thing_name)
     if claim.remaining == 0 and not repeated:
         raise AccessDenied(REFUSED, reason=_spent(claim))
     window_started, window_used = _paced(claim, act.now)
-    rows = tx.rows(
-        """UPDATE claims SET used = used + :cost, window_started = :window_started, window_used = :window_used,
+    spent = replace(
+        claim,
+        used=claim.used + (0 if repeated else 1),
+        window_started=window_started,
+        window_used=window_used,
+        updated_at=act.now,
+    )
+    tx.run(
+        """UPDATE claims SET used = :used, window_started = :window_started, window_used = :window_used,
                updated_at = :now
-           WHERE realm = :realm AND fingerprint = :fingerprint
-           RETURNING *""",
-        cost=0 if repeated else 1,
+           WHERE realm = :realm AND fingerprint = :fingerprint""",
+        used=spent.used,
         window_started=window_started,
         window_used=window_used,
         now=act.now,
         realm=str(act.realm),
-        fingerprint=fingerprint,
+        fingerprint=claim.fingerprint,
     )
-    if claim.serials_listed and not repeated:
-        _use(tx, act, fingerprint, serial or "", thing_name)
-    return _claim(rows[0])
+    if claim.serials_listed and not listed_use:
+        _use(tx, act, claim.fingerprint, serial or "", thing_name)
+    return spent
 
 
 def set_enabled(tx: Tx, act: Act, fingerprint: str, enabled: bool) -> Claim:
@@ -247,7 +295,8 @@ def set_enabled(tx: Tx, act: Act, fingerprint: str, enabled: bool) -> Claim:
 def set_batch_enabled(tx: Tx, act: Act, batch: str, enabled: bool) -> int:
     """The kill switch of all claims with one label. How many it moved."""
     rows = tx.rows(
-        "SELECT fingerprint FROM claims WHERE realm = :realm AND batch = :batch AND enabled <> :enabled",
+        """SELECT fingerprint FROM claims
+           WHERE realm = :realm AND batch = :batch AND enabled <> :enabled AND deleted_at IS NULL""",
         realm=str(act.realm),
         batch=batch,
         enabled=int(enabled),
@@ -280,12 +329,17 @@ def set_bounds(
 
 
 def delete(tx: Tx, act: Act, fingerprint: str) -> None:
-    """The certificate stays, and is no claim any more. Raises NotFound."""
+    """The certificate stays, and is no claim any more.
+
+    What it used is kept beside it, so that no way leads to a new budget but an operator's. Raises NotFound.
+    """
     get(tx, act.realm, fingerprint)
     tx.run(
-        "DELETE FROM claims WHERE realm = :realm AND fingerprint = :fingerprint",
+        """UPDATE claims SET enabled = 0, deleted_at = :now, updated_at = :now
+           WHERE realm = :realm AND fingerprint = :fingerprint""",
         realm=str(act.realm),
         fingerprint=fingerprint,
+        now=act.now,
     )
     outbox.add(tx, act, ClaimChanged(fingerprint, False))
 
@@ -293,12 +347,11 @@ def delete(tx: Tx, act: Act, fingerprint: str) -> None:
 def page(tx: Tx, realm: Realm, after: str | None = None, limit: int = 25, *, batch: str | None = None) -> Page[Claim]:
     """By fingerprint; with *batch* those with that label."""
     values: dict[str, Any] = {"realm": str(realm), "after": pages.name_after(after)}
-    where = ["realm = :realm", "fingerprint > :after"]
+    where = ["c.realm = :realm", "c.fingerprint > :after", "c.deleted_at IS NULL"]
     if batch is not None:
-        where.append("batch = :batch")
+        where.append("c.batch = :batch")
         values["batch"] = batch
-    key = _fingerprint
-    return pages.read(tx, "SELECT * FROM claims", where, "fingerprint", limit, _claim, key, **values)
+    return pages.read(tx, _SELECT, where, "c.fingerprint", limit, _claim, _fingerprint, **values)
 
 
 def page_serials(tx: Tx, realm: Realm, fingerprint: str, after: str | None = None, limit: int = 100) -> Page[Serial]:
@@ -318,22 +371,17 @@ def page_serials(tx: Tx, realm: Realm, fingerprint: str, after: str | None = Non
     )
 
 
-def _sound(tx: Tx, act: Act, fingerprint: str, template: str | None) -> Claim:
-    """The claim, when nothing but its budget, rate and serial numbers could be against it."""
-    claim = find(tx, act.realm, fingerprint)
-    if claim is None:
-        raise AccessDenied(REFUSED, reason=f"Certificate {fingerprint} is no registered claim.")
-    certificate = certificates.get(tx, act.realm, fingerprint)
-    if problem := next(_objections(claim, certificate.status, act.now, template), None):
-        raise AccessDenied(REFUSED, reason=f"Claim {fingerprint} {problem}")
-    return claim
+def _be_sound(act: Act, claim: Claim, template: str | None) -> None:
+    """Raises AccessDenied unless nothing but its budget, rate and serial numbers could be against it."""
+    if problem := next(_objections(claim, act.now, template), None):
+        raise AccessDenied(REFUSED, reason=f"Claim {claim.fingerprint} {problem}")
 
 
-def _objections(claim: Claim, status: Status, now: int, template: str | None) -> Iterator[str]:
+def _objections(claim: Claim, now: int, template: str | None) -> Iterator[str]:
     if not claim.enabled:
         yield "is switched off."
-    if status != Status.ACTIVE:
-        yield f"is {status}, not ACTIVE."
+    if claim.certificate_status != Status.ACTIVE:
+        yield f"is {claim.certificate_status}, not ACTIVE."
     if now < claim.not_before:
         yield "does not hold yet."
     if now >= claim.not_after:
@@ -377,6 +425,19 @@ def _is_repeated(tx: Tx, act: Act, claim: Claim, serial: str | None, thing_name:
         reason = f"Serial number {serial!r} of claim {claim.fingerprint} was used for thing {rows[0]['thing_name']}."
         raise AccessDenied(REFUSED, reason=reason)
     return True
+
+
+def _made(tx: Tx, act: Act, claim: Claim, thing_name: str | None) -> bool:
+    """Has *thing_name* a certificate that it got by this claim?"""
+    rows = tx.rows(
+        """SELECT 1 FROM thing_principals a
+           JOIN certificates x ON x.realm = a.realm AND x.fingerprint = a.fingerprint
+           WHERE a.realm = :realm AND a.thing_name = :thing AND x.claim_fingerprint = :claim LIMIT 1""",
+        realm=str(act.realm),
+        thing=thing_name or "",
+        claim=claim.fingerprint,
+    )
+    return bool(rows)
 
 
 def _use(tx: Tx, act: Act, fingerprint: str, serial: str, thing_name: str | None) -> None:
@@ -423,6 +484,7 @@ def _claim(row: Row) -> Claim:
         serials_listed=row["serials_listed"] == 1,
         not_before=row["not_before"],
         not_after=row["not_after"],
+        certificate_status=Status(row["status"]),
         created_at=row["created_at"],
         updated_at=row["updated_at"],
     )

@@ -71,10 +71,12 @@ def complete(tx: Tx, act: Act, issuer: str, serial: str, fingerprint: str) -> No
         issuer=issuer,
         serial=serial,
     )
+    if touched:
+        return
     issuance = find(tx, issuer, serial)
     if issuance is None or issuance.realm != act.realm:
         raise NotFound(f"Nobody meant to sign {serial} with {issuer} here.")
-    if not touched and issuance.fingerprint != fingerprint:
+    if issuance.fingerprint != fingerprint:
         raise AlreadyExists(f"The issuance of {serial} was completed by the certificate {issuance.fingerprint}.")
 
 

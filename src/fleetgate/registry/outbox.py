@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Final
 
 from fleetgate.database.port import Row, Tx
@@ -12,6 +12,7 @@ from fleetgate.names import Act, Realm
 from fleetgate.registry.events import KINDS, Event
 
 _STEP: Final = 500
+_encoded: Final = json.JSONEncoder(sort_keys=True).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ def add(tx: Tx, act: Act, event: Event) -> None:
     The id is made from the act and the event alone: to count what is there already would make every two writers on
     PostgreSQL wait for each other. The same event twice in one act is one row, which is handed out (again).
     """
-    body = json.dumps(asdict(event), sort_keys=True)
+    body = _encoded({name: getattr(event, name) for name in event.__slots__})
     tx.run(
         """INSERT INTO outbox (id, realm, kind, body, actor, request_id, created_at, delivered)
            VALUES (:id, :realm, :kind, :body, :actor, :request_id, :now, 0)

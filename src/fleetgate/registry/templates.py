@@ -240,6 +240,18 @@ def find_version(tx: Tx, realm: Realm, name: str, version: int) -> TemplateVersi
     return _version(rows[0]) if rows else None
 
 
+def find_default(tx: Tx, realm: Realm, name: str) -> tuple[Template, str] | None:
+    """The template and the body of its default version, in one look."""
+    rows = tx.rows(
+        """SELECT t.*, v.body FROM provisioning_templates t
+           JOIN template_versions v ON v.realm = t.realm AND v.template_name = t.name AND v.version = t.default_version
+           WHERE t.realm = :realm AND t.name = :name""",
+        realm=str(realm),
+        name=name,
+    )
+    return (_template(rows[0]), rows[0]["body"]) if rows else None
+
+
 def get_version(tx: Tx, realm: Realm, name: str, version: int | None = None) -> TemplateVersion:
     """That version, or the default. Raises NotFound."""
     template = get(tx, realm, name)

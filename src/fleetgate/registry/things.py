@@ -42,12 +42,12 @@ def create(
     """
     names.check("thing", name)
     wanted = _changed({}, attributes, False, type_name)
-    if existing := find(tx, act.realm, name):
-        return _same(act, existing, type_name, wanted)
     if type_name is not None:
+        if existing := find(tx, act.realm, name):
+            return _same(act, existing, type_name, wanted)
         thing_types.usable(tx, act.realm, type_name)
     thing = Thing(name, act.id_for("thing", name), type_name, wanted, 1, act.now, act.now)
-    statements.insert(
+    if not statements.insert_new(
         tx,
         "things",
         realm=str(act.realm),
@@ -58,7 +58,8 @@ def create(
         version=1,
         created_at=act.now,
         updated_at=act.now,
-    )
+    ):
+        return _same(act, get(tx, act.realm, name), type_name, wanted)
     _index(tx, act, name, wanted)
     outbox.add(tx, act, ThingCreated(name, thing.thing_id, type_name, wanted, 1))
     return thing
@@ -226,8 +227,10 @@ def _expect(thing: Thing, version: int | None) -> None:
 
 
 def _index(tx: Tx, act: Act, name: str, attributes: Mapping[str, str]) -> None:
-    for attribute, value in attributes.items():
-        statements.insert(tx, "thing_attributes", realm=str(act.realm), thing_name=name, name=attribute, value=value)
+    key = {"realm": str(act.realm), "thing_name": name}
+    statements.insert_rows(
+        tx, "thing_attributes", [{**key, "name": each, "value": value} for each, value in attributes.items()]
+    )
 
 
 def _thing(row: Row) -> Thing:

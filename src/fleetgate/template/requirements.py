@@ -58,3 +58,17 @@ def _supplier(document: Document, name: str) -> Supplier:
         if document.kind == Kind.JITP or name.startswith(PREFIX):
             return Supplier.NOBODY
     return Supplier.REQUEST if name in document.parameters else Supplier.NOBODY
+
+
+def naming_parameters(document: Document) -> frozenset[str]:
+    """The declared parameters that the thing's name depends on, also by way of another resource's name."""
+    namings = {resource.logical_id: resource.naming for resource in document.resources if resource.naming}
+    waiting, found = list(document.thing.name.references()) if document.thing else [], set[str]()
+    while waiting:
+        name = waiting.pop()
+        if name in found:
+            continue
+        found.add(name)
+        if name in namings and name not in document.parameters:  # a parameter of the same name hides a resource
+            waiting += namings[name].references()
+    return frozenset(found & document.parameters.keys())

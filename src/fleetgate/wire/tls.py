@@ -112,13 +112,13 @@ class Tls:
 
     def outgoing(self) -> bytes:
         """Bytes for the network, perhaps none."""
+        chunks: list[bytes] = []
         try:
-            data = self._connection.bio_read(CHUNK)
+            while not chunks or len(chunks[-1]) == CHUNK:
+                chunks.append(self._connection.bio_read(CHUNK))
         except SSL.WantReadError:
-            return b""
-        if len(data) < CHUNK:
-            return data
-        return data + self.outgoing()
+            pass
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     def close(self) -> None:
         """Say goodbye (close_notify), if the connection still can."""

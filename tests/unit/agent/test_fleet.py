@@ -8,7 +8,7 @@ import pytest
 from tests.unit.agent.cloud import DROP, Cloud, Recorder, Reject
 
 from fleetgate.agent.backoff import Backoff
-from fleetgate.agent.errors import CredentialsUnusable, GaveUp, Rejected
+from fleetgate.agent.errors import AgentFailed, ConnectionLost, CredentialsUnusable, GaveUp, Rejected
 from fleetgate.agent.fleet import Device, Fleet, simulate
 from fleetgate.agent.provision import Options
 from fleetgate.agent.tls import Endpoint, KeyTexts
@@ -61,6 +61,33 @@ async def test_what_passes_is_tried_again_and_given_up(cloud: Cloud, fleet: Flee
     cloud.trouble["connect"] += [DROP, DROP]
     devices = await run(replace(fleet, count=1))
     assert isinstance(devices["SIM-000001"].error, GaveUp)
+
+
+async def test_the_first_failure_is_told_at_once(cloud: Cloud, fleet: Fleet) -> None:
+    told: list[AgentFailed] = []
+    cloud.trouble["connect"] += [DROP, DROP, DROP]
+    simulation = simulate(replace(fleet, around=replace(fleet.around, failed=told.append)))
+    assert sum([1 async for _ in simulation]) == 7
+    assert told == [simulation.first_failure]
+    assert not simulation.hopeless
+
+
+async def test_where_nothing_has_ever_connected_the_rest_is_not_tried(cloud: Cloud, fleet: Fleet) -> None:
+    cloud.trouble["connect"] += [DROP] * 1000
+    simulation = simulate(replace(fleet, count=500))
+    devices = [device async for device in simulation]
+    assert simulation.hopeless
+    assert [type(device.error) for device in devices] == [GaveUp] * 3
+    assert len(cloud.connects) < 20
+
+
+async def test_it_is_patient_for_some_seconds_only(cloud: Cloud, fleet: Fleet) -> None:
+    cloud.trouble["connect"] += [DROP] * 1000
+    options = replace(fleet.options, backoff=Backoff(attempts=1000))
+    simulation = simulate(replace(fleet, options=options, connect_patience=0))
+    assert [device async for device in simulation] == []
+    assert simulation.hopeless
+    assert isinstance(simulation.first_failure, ConnectionLost)
 
 
 async def test_in_a_folder(cloud: Cloud, fleet: Fleet, tmp_path: Path) -> None:

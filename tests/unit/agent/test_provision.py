@@ -100,6 +100,30 @@ async def test_a_device_that_is_provisioned_does_nothing(devices: Devices) -> No
     assert len(devices.cloud.connects) == 2
 
 
+async def test_another_devices_folder_is_refused(devices: Devices, tmp_path: Path) -> None:
+    with FolderStore(tmp_path / "device") as store:
+        first = await devices.provision(store)
+        other = {"parameters": {"SerialNumber": "SN-2"}}
+        for attempt in (devices.provision, devices.rotate):
+            with pytest.raises(StoreUnusable, match=r"thing SN-1, provisioned with SerialNumber=SN-1, not .*=SN-2"):
+                await attempt(store, **other)
+        current = store.current()
+        assert current is not None
+        assert current.certificate_id == first.certificate_id
+        assert (await devices.provision(store, parameters={})).certificate_id == first.certificate_id
+
+
+async def test_another_devices_folder_is_refused_before_its_identity_is_in_force(devices: Devices) -> None:
+    store = MemoryStore()
+    devices.cloud.trouble["connect"] += [None, *[DROP] * 4]
+    with pytest.raises(GaveUp):
+        await devices.provision(store)
+    assert store.draft().step is Step.PROVISIONED
+    with pytest.raises(StoreUnusable, match="another device"):
+        await devices.provision(store, parameters={"SerialNumber": "SN-2"})
+    assert (await devices.provision(store)).thing_name == "SN-1"
+
+
 async def test_a_template_without_a_thing(devices: Devices) -> None:
     devices.cloud.trouble["provision"].append(lambda: {"deviceConfiguration": {}})
     result = await devices.provision(MemoryStore())

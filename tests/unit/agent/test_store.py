@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import stat
 from dataclasses import replace
@@ -163,3 +164,13 @@ def test_a_place_that_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreUnusable, match="cannot be used: File exists"):
         read(tmp_path / "file")
+
+
+def test_a_folder_of_an_earlier_agent_is_read(tmp_path: Path) -> None:
+    with FolderStore(tmp_path / "d") as store:
+        store.keep(Identity(private_key="k", certificate="c", certificate_id="1", registered=True, thing_name="t"))
+        state = tmp_path / "d" / "1" / "state.json"
+        members = json.loads(state.read_text())
+        del members["parameters"]
+        state.write_text(json.dumps(members))
+        assert (store.draft().thing_name, store.draft().parameters) == ("t", {})

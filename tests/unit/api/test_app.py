@@ -254,6 +254,45 @@ def test_denials_go_to_the_audit_trail(house: Installed, odd: Api, operator: Cre
     assert (refusal.act.realm, refusal.act.request_id) == (realm, answer.headers["x-amzn-requestid"])
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "action", "reason"),
+    [
+        ("GET", "/things/none", b"", 404, "DescribeThing", "none"),
+        ("DELETE", "/policies/none", b"", 404, "DeletePolicy", "none"),
+        ("POST", "/things/%20", b"{}", 400, "CreateThing", "thingName"),
+        ("POST", "/things/t", b"{", 400, "CreateThing", "JSON"),
+        ("GET", "/nothing/here", b"", 404, "Request", "/nothing/here"),
+        ("GET", "/jobs", b"", 501, "ListJobs", "does not serve ListJobs"),
+    ],
+)
+def test_whatever_is_refused_goes_to_the_audit_trail(
+    house: Installed,
+    operator: Credentials,
+    realm: Realm,
+    method: str,
+    path: str,
+    body: bytes,
+    status: int,
+    action: str,
+    reason: str,
+) -> None:
+    house.refusals.clear()
+    answer = house.send(signed(operator, method, path, body))
+    assert answer.status == status
+    [refusal] = house.refusals
+    assert (refusal.action, refusal.target) == (action, f"{method} {path}")
+    assert reason in refusal.reason
+    assert refusal.act.actor.endswith(f"access-key/{operator.access_key}")
+    assert (refusal.act.realm, refusal.act.request_id) == (realm, answer.headers["x-amzn-requestid"])
+
+
+def test_what_is_the_servers_own_fault_is_no_refusal(house: Installed, odd: Api, operator: Credentials) -> None:
+    house.refusals.clear()
+    asked(house, odd, operator, "broken")
+    assert asked(house, odd, operator, "fine").status == 200
+    assert house.refusals == []
+
+
 @pytest.mark.parametrize("kind", ["broken", "wrong"])
 def test_mistakes_of_ours_are_logged_and_not_told(house: Installed, odd: Api, operator: Credentials, kind: str) -> None:
     with capture_logs() as logs:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sqlite3
 import stat
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,30 @@ def test_a_claim_for_an_unknown_template_is_refused_without_files(call: Any, tmp
     assert not list(tmp_path.glob("*.key"))
 
 
+def test_a_folder_that_is_not_there_is_told_before_anything_is_made(call: Any) -> None:
+    refused = call("claim", "create", "--key", "ec-p256", "--out", "nowhere/claim", status=1)
+    assert "Nothing can be written to" in refused.err
+    assert call("claim", "list", "--json").json == []
+    assert call("audit", "list", "--action", "IssueCertificate", "--json").json == []
+
+
+def test_a_key_that_cannot_be_written_makes_no_claim(call: Any, tmp_path: Path) -> None:
+    (tmp_path / "mine.pem").symlink_to(tmp_path / "away" / "mine.pem")  # exists for O_EXCL alone
+    call("claim", "create", "--key", "ec-p256", "--out", "mine", status=1)
+    assert call("claim", "list", "--json").json == []
+    assert not (tmp_path / "mine.key").exists()
+
+
+def test_another_policy_of_the_claims_name_is_not_attached(call: Any, tmp_path: Path) -> None:
+    call("claim", "create", "--key", "ec-p256", "--out", "first")
+    with sqlite3.connect(next(tmp_path.rglob("*.db"))) as database:
+        database.execute("UPDATE policy_versions SET document = replace(document, 'iot:Connect', 'iot:*')")
+    refused = call("claim", "create", "--key", "ec-p256", "--out", "second", status=1)
+    assert "Policy claim exists and says something else" in refused.err
+    assert not list(tmp_path.glob("second.*"))
+    assert len(call("claim", "list", "--json").json) == 1
+
+
 def test_a_claim_for_any_template(call: Any) -> None:
     made = call("claim", "create", "--key", "ec-p256", "--json").json
     assert (made["template_name"], made["maximum"], made["policy"]) == (None, None, "claim")
@@ -78,6 +103,9 @@ def test_the_kill_switch_of_a_batch(call: Any) -> None:
     assert [each["enabled"] for each in call("claim", "list", "--batch", "box", "--json").json] == [False, False]
     assert [each["enabled"] for each in call("claim", "list", "--batch", "other", "--json").json] == [True]
     assert call("claim", "enable", "--batch", "other").err == "Switched 0 claims of batch other on.\n"
+    for command in ("disable", "enable"):
+        assert "No claim has the batch 'nope'." in call("claim", command, "--batch", "nope", status=1).err
+    assert "nope" not in call("audit", "list", "--json").out
 
 
 def test_the_kill_switch_needs_one_target(call: Any, claim: dict[str, Any]) -> None:
@@ -99,6 +127,19 @@ def test_a_claim_with_a_list_from_the_start(call: Any, tmp_path: Path) -> None:
     (tmp_path / "serials.txt").write_text("SN-1\n")
     made = call("claim", "create", "--serials", "serials.txt", "--key", "ec-p256", "--json").json
     assert made["serials_listed"]
+
+
+def test_bounds_can_be_changed_one_by_one(call: Any, claim: dict[str, Any]) -> None:
+    more = call("claim", "set", claim["fingerprint"][:8], "--count", "20", "--json").json
+    assert (more["maximum"], more["rate"], more["not_after"]) == (20, claim["rate"], claim["not_after"])
+    other = call("claim", "set", claim["fingerprint"], "--rate", "7/1h", "--not-before", "2026-01-31", "--json").json
+    assert (other["maximum"], other["rate"], other["not_before"]) == (20, "7/1h", "2026-01-31T00:00:00Z")
+    ended = call("claim", "set", claim["fingerprint"], "--not-after", "2026-02-01", "--json").json
+    assert (ended["rate"], ended["not_after"]) == ("7/1h", "2026-02-01T00:00:00Z")
+    entries = call("audit", "list", "--action", "SetClaimBounds", "--json").json
+    assert sorted(entry["details"].get("count", 0) for entry in entries) == [0, 0, 20]
+    assert "ends after it begins" in call("claim", "set", claim["fingerprint"], "--not-before", "30d", status=1).err
+    assert "Say what is to change" in call("claim", "set", claim["fingerprint"], status=2).err
 
 
 def test_a_deleted_claim_is_an_ordinary_certificate_and_can_be_registered_anew(
@@ -127,3 +168,19 @@ def test_what_was_done_is_in_the_audit_trail(call: Any, claim: dict[str, Any]) -
 
 def test_a_bad_rate_is_a_mistake_in_usage(call: Any) -> None:
     assert "100/1m" in call("claim", "create", "--rate", "5", status=2).err
+
+
+def test_the_policy_that_a_claim_gets_is_in_the_audit_trail(call: Any, claim: dict[str, Any]) -> None:
+    def entries(action: str) -> list[tuple[str, dict[str, Any]]]:
+        found = call("audit", "list", "--action", action, "--json").json
+        return [(each["target"].split(":", 5)[5], each["details"]) for each in found]
+
+    call("claim", "create", "--template", "lamps", "--key", "ec-p256", "--out", "second")
+    second = next(each for each in call("claim", "list", "--json").json if each["fingerprint"] != claim["fingerprint"])
+    (made,) = entries("CreatePolicy")
+    assert made[0] == "policy/claim-lamps"
+    ids = [claim["fingerprint"], second["fingerprint"]]
+    assert entries("AttachPolicy") == [("policy/claim-lamps", {"target": f"{ARN}cert/{each}"}) for each in ids]
+
+
+ARN = "arn:aws:iot:us-east-1:123456789012:"

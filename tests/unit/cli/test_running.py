@@ -7,10 +7,12 @@ import os
 import signal
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fleetgate.cli import running
+from fleetgate.config import load
 from fleetgate.errors import Unavailable
 
 
@@ -65,6 +67,43 @@ def test_a_taken_port_is_told_with_what_to_do() -> None:
 
     with pytest.raises(Unavailable, match=r"cannot listen: address already in use\..*--free-ports"):
         running.run(serve())
+
+
+def test_one_process_serves_an_installation(tmp_path: Path) -> None:
+    settings = load(None, {"server.data_dir": str(tmp_path / "data")})
+    with running.alone(settings):
+        with pytest.raises(Unavailable, match=rf"process \({os.getpid()}\) serves .*data already.*--data-dir"):
+            running.alone(settings).__enter__()
+        elsewhere = load(None, {"server.data_dir": str(tmp_path / "other")})
+        with running.alone(elsewhere):
+            pass
+    with running.alone(settings):
+        assert stat.S_IMODE((tmp_path / "data").stat().st_mode) == 0o700
+
+
+def test_several_serve_one_database_on_postgresql(tmp_path: Path) -> None:
+    settings = load(
+        None, {"server.data_dir": str(tmp_path / "data"), "database.url": "postgresql://fleetgate@localhost/fleetgate"}
+    )
+    with running.alone(settings), running.alone(settings):
+        assert not (tmp_path / "data").exists()
+
+
+def test_a_data_directory_that_cannot_be_is_named_with_its_setting(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Unavailable, match=r"server\.data_dir"):
+        running.alone(load(None, {"server.data_dir": str(tmp_path / "file" / "data")})).__enter__()
+
+
+@pytest.mark.parametrize("command", ["serve", "dev"])
+@pytest.mark.parametrize(("name", "words"), [("none/ready.json", "no folder"), (".", "a folder. Name a file")])
+def test_a_ready_file_that_cannot_be_is_told_before_the_start(
+    anywhere: Any, tmp_path: Path, command: str, name: str, words: str
+) -> None:
+    said = anywhere(command, "--ready-file", name, status=2).err
+    assert "--ready-file" in said
+    assert words in " ".join(said.replace("│", " ").split())
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_other_failures_come_through() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from dataclasses import dataclass, field
 
@@ -135,6 +136,37 @@ def test_a_change_is_told_to_those_whose_rights_may_rest_on_it(
     assert all(guest.judged <= 1 for guest in guests.values()), "once for all that came together"
 
 
+@dataclass(eq=False)
+class Broken(Someone):
+    """Neither to be judged nor to be dismissed."""
+
+    def judge_anew(self) -> None:
+        raise ZeroDivisionError
+
+    def dismiss(self, reason: Reason, message: str) -> None:
+        super().dismiss(reason, message)
+        raise ZeroDivisionError
+
+
+def test_one_that_cannot_be_judged_is_sent_away_and_harms_nobody_else(courier: Courier) -> None:
+    guests = [Someone(policies=("p",)), Broken(policies=("p",)), Someone(policies=("p",))]
+    enter(courier, *guests)
+    courier.consume([entry(events.PolicyChanged("p", 2))])
+    assert [guest.judged for guest in guests] == [1, 0, 1]
+    assert [bool(guest.dismissed) for guest in guests] == [False, True, False]
+    courier.consume([entry(events.CertificateDeleted(RED))])
+    assert all(guest.dismissed for guest in guests)
+
+
+def test_what_could_not_be_told_sends_the_realm_away(courier: Courier) -> None:
+    guests = [Someone(), Broken(fingerprint=BLUE), Someone(fingerprint=BLUE), Someone(realm=THERE)]
+    enter(courier, *guests)
+    changes = courier.changes
+    courier.give_up([entry(events.PolicyChanged("p", 2)), entry(events.PolicyChanged("q", 2))])
+    assert [len(guest.dismissed) for guest in guests] == [1, 1, 1, 0]
+    assert courier.changes > changes, "who comes in meanwhile is judged again"
+
+
 def test_the_clock_reaches_guests_and_sessions(courier: Courier) -> None:
     guest, watcher = Someone(), Someone()
     enter(courier, guest, watcher)
@@ -152,3 +184,25 @@ def test_a_reset_forgets_everything(courier: Courier) -> None:
     courier.empty()
     assert guest.dismissed == [(Reason.ADMINISTRATIVE_ACTION, "the server was reset")]
     assert courier.switchboard(HERE) is not before
+
+
+async def test_answers_are_waited_for_at_the_end_and_not_for_ever(courier: Courier) -> None:
+    done: list[str] = []
+    go, never = asyncio.Event(), asyncio.Event()
+
+    async def answer(name: str, when: asyncio.Event) -> None:
+        await when.wait()
+        done.append(name)
+
+    await courier.finish(60)  # nobody has asked
+    quick = courier.begin(answer("quick", go))
+    assert quick is not None
+    asyncio.get_running_loop().call_soon(go.set)
+    await courier.finish(60)
+    assert done == ["quick"]
+    assert quick.done()
+    slow = courier.begin(answer("slow", never), at_once=True)
+    assert slow is not None
+    await courier.finish(0.01)
+    assert not slow.done()
+    slow.cancel()

@@ -18,13 +18,14 @@ from fleetgate.errors import Unavailable
 from fleetgate.gateway import reserved
 from fleetgate.gateway.reserved import Answer
 from fleetgate.pki import certificate as certificates
-from fleetgate.registry import attachments, policies, things
+from fleetgate.registry import attachments, claims, policies, things
 from fleetgate.registry import certificates as registry
 from fleetgate.registry.certificates import Status
 from fleetgate.wire.mqtt.errors import Reason
 from fleetgate.wire.mqtt.packets import (
     V4,
     V5,
+    ConnAck,
     Connect,
     Disconnect,
     PingReq,
@@ -133,8 +134,55 @@ async def test_a_certificate_in_force_is_let_in_and_its_first_time_is_noted(hall
         answer = await caller.connect(version=version)
         assert (answer.reason, answer.session_present) == (Reason.SUCCESS, False)
         caller.leave()
-    kept = await hall.runtime.database.read(lambda tx: tx.rows("SELECT first_connected_at FROM certificates"))
-    assert [row["first_connected_at"] for row in kept] == [hall.house.time[0]]
+        kept = await hall.runtime.database.read(lambda tx: tx.rows("SELECT first_connected_at FROM certificates"))
+        assert [row["first_connected_at"] for row in kept] == [hall.house.time[0]], "before the CONNACK"
+
+
+class CannotWrite:
+    """A database that is read only for now."""
+
+    def __init__(self, database: Any) -> None:
+        self.glance = database.glance
+        self.broken = True
+        self._database = database
+
+    async def write(self, work: Callable[..., Any]) -> Any:
+        if self.broken:
+            raise Unavailable("The database is locked.")
+        return await self._database.write(work)
+
+
+@VERSIONS
+async def test_who_cannot_be_noted_is_not_let_in(hall: Hall, version: int) -> None:
+    """Else a claim could take over its thing as one that never connected."""
+    database: Any = CannotWrite(hall.runtime.database)
+    certificate, runtime = await hall.certificate(ALL), replace(hall.runtime, database=database)
+    caller = hall.call(certificate, runtime)
+    assert (await caller.connect(version=version)).reason is Reason.SERVER_UNAVAILABLE
+    await caller.closed()
+    database.broken = False
+    caller = hall.call(certificate, runtime)
+    assert (await caller.connect(version=version)).reason is Reason.SUCCESS
+    database.broken = True
+    assert (await hall.call(certificate, runtime).connect("d")).reason is Reason.SUCCESS, "noted once and for all"
+
+
+async def test_who_leaves_before_it_is_noted_has_no_session(hall: Hall) -> None:
+    go = asyncio.Event()
+
+    class Slow(CannotWrite):
+        async def write(self, work: Callable[..., Any]) -> Any:
+            await go.wait()
+            return await self._database.write(work)
+
+    database: Any = Slow(hall.runtime.database)
+    caller = hall.call(await hall.certificate(ALL), replace(hall.runtime, database=database))
+    caller.send(Connect("c"))
+    caller.leave()
+    go.set()
+    await caller.idle()
+    assert hall.courier.switchboard(caller.door.realm).sink("c") is None
+    assert list(hall.courier.guests()) == []
 
 
 async def test_who_brings_no_client_id_is_given_one(hall: Hall) -> None:
@@ -213,6 +261,31 @@ async def test_a_session_waits_for_its_client(hall: Hall) -> None:
     message = await again.receive()
     assert isinstance(message, Publish)
     assert message.payload == b"1"
+
+
+async def test_whoever_does_not_read_is_not_read_either(hall: Hall) -> None:
+    caller = hall.call(await hall.certificate(ALL))
+    await caller.connect()
+    write, wire = caller.wire.write, caller.wire
+
+    def narrow(data: bytes | bytearray | memoryview) -> None:
+        """As a transport that is full tells its protocol."""
+        write(data)
+        if len(wire.sent) >= 20:
+            caller.door.pause_writing()
+
+    wire.write = narrow  # type: ignore[method-assign] # this test's own transport
+    caller.send(*[PingReq()] * 1000)
+    assert (len(wire.sent), wire.paused) == (20, True)
+    caller.send(PingReq())
+    assert len(wire.sent) == 20
+    for _ in range(101):
+        assert await caller.idle() != []
+        caller.door.resume_writing()
+    assert not wire.sent
+    assert not wire.paused
+    caller.send(PingReq())
+    assert await caller.idle() == [PingResp()]
 
 
 async def test_a_connection_lost_while_it_is_looked_up(hall: Hall) -> None:
@@ -546,11 +619,92 @@ async def test_rights_that_come_with_a_thing(hall: Hall) -> None:
     assert await speaks_for(caller) is None
 
 
-async def test_who_cannot_be_judged_is_shown_out(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
+async def device(hall: Hall, name: str, *things_of: str) -> Any:
+    """A certificate under a policy of that name, on these things, which are made where there are none."""
+    certificate = await hall.certificate(ALL, name=name)
+
+    def attach(tx: Any, act: Any) -> None:
+        for thing in things_of:
+            if things.find(tx, act.realm, thing) is None:
+                things.create(tx, act, thing)
+            attachments.attach_principal(tx, act, thing, certificates.fingerprint(certificate))
+
+    await hall.change(attach)
+    return certificate
+
+
+@VERSIONS
+async def test_a_device_is_not_thrown_off_by_whoever_takes_its_name(hall: Hall, version: int) -> None:
+    pump, claim = hall.call(await device(hall, "pump", "pump-7")), await device(hall, "claim")
+    other = await device(hall, "other", "pump-8")
+    await pump.connect("pump-7")
+    for stranger in (claim, other):
+        caller = hall.call(stranger)
+        caller.send(Connect("pump-7", version))
+        said = await caller.closed()
+        if version == V4:
+            assert said == []
+        else:
+            [answer] = said
+            assert isinstance(answer, ConnAck)
+            assert answer.reason is Reason.NOT_AUTHORIZED
+    assert [action for action, _ in hall.refused()] == ["iot:Connect"] * 2
+    pump.send(PingReq())
+    assert await pump.receive() == PingResp()
+
+
+async def test_a_device_is_displaced_by_its_next_certificate_and_a_claim_by_anybody(hall: Hall) -> None:
+    claim = await device(hall, "claim")
+    inside = hall.call(claim)
+    await inside.connect("pump-7")
+    successors = [claim, await device(hall, "new", "pump-7"), await device(hall, "newer", "pump-7")]
+    for certificate in successors:
+        successor = hall.call(certificate)
+        await successor.connect("pump-7")
+        [farewell] = await inside.closed()
+        assert isinstance(farewell, Disconnect)
+        assert farewell.reason is Reason.SESSION_TAKEN_OVER
+        inside = successor
+
+
+async def test_sessions_last_for_devices_only(hall: Hall) -> None:
+    claim, pump = await device(hall, "claim"), await device(hall, "pump", "pump-7")
+    shared = await device(hall, "shared", "pump-9")
+    fingerprint = certificates.fingerprint(shared)
+    await hall.change(lambda tx, act: claims.register(tx, act, fingerprint, batch="b", maximum=10))
+    lasting = Properties(session_expiry_interval=3600)
+    switchboard = hall.courier.switchboard(REALM)
+    for certificate, seconds in ((claim, 300), (shared, 300), (pump, 3600)):
+        caller = hall.call(certificate)
+        answer = await caller.connect("c", properties=lasting)
+        assert answer.properties.get("session_expiry_interval", 3600) == seconds
+        caller.leave()
+        caller = hall.call(certificate)
+        await caller.connect("d", version=V4, clean_start=False)
+        caller.leave()
+        session = switchboard.session("d")
+        assert session is not None
+        assert session.expiry == seconds
+    short = await hall.call(claim).connect("e", properties=Properties(session_expiry_interval=60))
+    assert "session_expiry_interval" not in short.properties
+
+
+async def test_one_certificate_leaves_ten_sessions(hall: Hall) -> None:
+    claim = await device(hall, "claim")
+    for number in range(12):
+        caller = hall.call(claim)
+        await caller.connect(f"c-{number}", properties=Properties(session_expiry_interval=60))
+        caller.leave()
+    switchboard = hall.courier.switchboard(REALM)
+    assert [number for number in range(12) if switchboard.session(f"c-{number}")] == list(range(2, 12))
+
+
+@pytest.mark.parametrize("error", [Unavailable("The database does not answer."), ZeroDivisionError()])
+async def test_who_cannot_be_judged_is_shown_out(hall: Hall, error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     caller = await let_in(hall, ALL)
 
     async def gone(_: Any) -> Any:
-        raise Unavailable("The database does not answer.")
+        raise error
 
     monkeypatch.setattr(hall.runtime.database, "glance", gone)
     caller.door.judge_anew()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -252,7 +253,29 @@ async def test_a_template_of_another_type(factory: Factory) -> None:
         await factory.ask({"certificateOwnershipToken": made["certificateOwnershipToken"]}, template="jitp")
 
 
-async def test_the_serial_number_is_the_first_known_parameter_or_the_thing(found: Callable[..., Any]) -> None:
+async def test_a_listed_serial_number_makes_no_thing_of_another_name(found: Callable[..., Any]) -> None:
+    body = json.loads(template_body("fleet-production"))
+    body["Parameters"] = {name: {"Type": "String"} for name in ("DeviceName", "AWS::IoT::Certificate::Id")}
+    body["Resources"]["thing"]["Properties"]["ThingName"] = {"Ref": "DeviceName"}
+    factory = await found(serials=["SN-1"], body=json.dumps(body))
+    made = await factory.from_csr()
+    with pytest.raises(AccessDenied) as caught:
+        await factory.register(made, SerialNumber="SN-1", DeviceName="free")
+    assert caught.value.message == claims.REFUSED
+    assert "'free' is not on the list" in caught.value.reason
+    assert (await factory.register(made, DeviceName="SN-1"))["thingName"] == "SN-1"
+
+
+async def test_a_list_needs_a_thing(found: Callable[..., Any]) -> None:
+    body = json.loads(template_body("fleet-production"))
+    del body["Resources"]["thing"]
+    factory = await found(serials=["SN-1"], body=json.dumps(body))
+    with pytest.raises(AccessDenied) as caught:
+        await factory.register(await factory.from_csr())
+    assert "the template makes no thing" in caught.value.reason
+
+
+async def test_a_claim_with_a_list_makes_what_is_on_it(found: Callable[..., Any]) -> None:
     factory = await found(serials=["SN-1", "A"], body=template_body("fleet-production"))
     await factory.register(await factory.from_csr())
     with pytest.raises(AccessDenied) as caught:
@@ -273,13 +296,22 @@ async def test_a_claim_that_nobody_registered_is_refused(factory: Factory) -> No
 
 async def test_or_gets_the_default_budget(found: Callable[..., Any]) -> None:
     factory = await found({"claims__unregistered": "default-budget", "claims__default_budget": 2})
-    await factory.write(lambda tx, act: claims.delete(tx, act, factory.fleet.fingerprint))
+    await factory.write(lambda tx, act: tx.run("DELETE FROM claims"))
     for serial in ("SN-1", "SN-2"):
         await factory.register(await factory.from_csr(device_keys.make(KeyKind.EC_P256)), SerialNumber=serial)
     kept = await factory.read(lambda tx: claims.get(tx, REALM, factory.fleet.fingerprint))
     assert (kept.maximum, kept.used, kept.batch) == (2, 2, "unregistered")
     with pytest.raises(AccessDenied):
         await factory.from_csr(device_keys.make(KeyKind.EC_P256))
+
+
+async def test_a_claim_that_was_deleted_gets_no_default_budget(found: Callable[..., Any]) -> None:
+    factory = await found({"claims__unregistered": "default-budget", "claims__default_budget": 2})
+    made = await factory.from_csr()
+    await factory.write(lambda tx, act: claims.delete(tx, act, factory.fleet.fingerprint))
+    for attempt in (factory.from_csr(), factory.register(made)):
+        with pytest.raises(AccessDenied, match="is no registered claim"):
+            await attempt
 
 
 # --- hooks -----------------------------------------------------------------------------------------------------------
@@ -315,6 +347,97 @@ async def test_a_hook_says_no(found: Callable[..., Any], tmp_path: Path) -> None
     assert "denied: the hook said allowProvisioning False" in caught.value.reason
 
 
+class Thinking:
+    """A hook that says yes, but not before the test lets it: what happens meanwhile is no race."""
+
+    def __init__(self, folder: Path) -> None:
+        self._asked, self._go = folder / "asked", folder / "go"
+        for pipe in (self._asked, self._go):
+            os.mkfifo(pipe)
+        self.file = folder / "thinking.py"
+        self.file.write_text(
+            f"def lambda_handler(event, context):\n    open({str(self._asked)!r}, 'w').close()\n"
+            f"    open({str(self._go)!r}).read()\n    return {{'allowProvisioning': True}}\n"
+        )
+
+    async def meanwhile(self, request: Awaitable[Any], work: Awaitable[Any]) -> Any:
+        """The answer to *request*, whose hook waits until *work* is done."""
+        answer = asyncio.ensure_future(request)
+        await asyncio.to_thread(self._asked.read_bytes)
+        await work
+        await asyncio.to_thread(self._go.write_bytes, b"")
+        return await answer
+
+
+@pytest.fixture
+async def thinking(found: Callable[..., Any], tmp_path: Path) -> tuple[Factory, Thinking]:
+    factory, hook = await found(hook=HOOK), Thinking(tmp_path)
+    await factory.write(lambda tx, act: functions.put(tx, act, "gate", str(hook.file), "lambda_handler"))
+    return factory, hook
+
+
+async def _own(factory: Factory, hook: Thinking) -> str:
+    """A device's own certificate, in use."""
+    first = await factory.from_csr()
+    await hook.meanwhile(factory.register(first), asyncio.sleep(0))
+    own = str(first["certificateId"])
+    await factory.connects(own)
+    return own
+
+
+async def test_a_device_that_is_revoked_while_the_hook_thinks_gets_no_successor(
+    thinking: tuple[Factory, Thinking],
+) -> None:
+    factory, hook = thinking
+    own = await _own(factory, hook)
+    second = await factory.from_csr(by=own)
+    revoke = factory.write(lambda tx, act: certificates.set_status(tx, act, own, Status.REVOKED))
+    with pytest.raises(AccessDenied, match="is REVOKED, not ACTIVE"):
+        await hook.meanwhile(factory.register(second, by=own), revoke)
+    assert [(each.fingerprint, each.status) for each in await factory.certificates()] == [(own, Status.REVOKED)]
+
+
+async def test_a_device_that_was_revoked_is_given_no_certificate(thinking: tuple[Factory, Thinking]) -> None:
+    factory, hook = thinking
+    own = await _own(factory, hook)
+    asker = await factory.asker(own)
+    await factory.write(lambda tx, act: certificates.set_status(tx, act, own, Status.REVOKED))
+    with pytest.raises(AccessDenied, match="is REVOKED, not ACTIVE"):
+        await claim.create_keys(factory.runtime, factory.act(), asker)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"enabled": False},
+        {"remove_hook": True},
+        {"hook_target_arn": f"{HOOK}-other"},
+        {"default_version": 2},
+        "reprovisioning",
+        "delete",
+    ],
+    ids=str,
+)
+async def test_a_template_that_changes_while_the_hook_thinks_makes_nothing(
+    thinking: tuple[Factory, Thinking], change: Any
+) -> None:
+    factory, hook = thinking
+
+    def work(tx: Tx, act: Act) -> None:
+        if change == "delete":
+            templates.delete(tx, act, "fleet")
+        elif change == "reprovisioning":
+            templates.set_reprovisioning(tx, act, "fleet", templates.Reprovisioning.NEVER)
+        else:
+            templates.create_version(tx, act, "fleet", template_body("fleet-production"))
+            templates.update(tx, act, "fleet", **change)
+
+    made = await factory.from_csr()
+    with pytest.raises(AccessDenied, match="template fleet changed meanwhile; ask again"):
+        await hook.meanwhile(factory.register(made), factory.write(work))
+    assert await factory.read(lambda tx: things.find(tx, REALM, "SN-1")) is None
+
+
 # --- again -----------------------------------------------------------------------------------------------------------
 
 
@@ -325,6 +448,8 @@ async def test_a_lost_answer_is_made_good(factory: Factory) -> None:
     await factory.register(second)
     states = {each.fingerprint: each.status for each in await factory.certificates()}
     assert states == {first["certificateId"]: Status.INACTIVE, second["certificateId"]: Status.ACTIVE}
+    used = await factory.read(lambda tx: claims.get(tx, REALM, factory.fleet.fingerprint).used)
+    assert used == 1, "one device, however often it asks"
 
 
 async def test_nobody_takes_over_a_thing_in_use(factory: Factory) -> None:

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from fleetgate.database.port import Tx
-from fleetgate.names import Act, Realm
+from fleetgate.names import NO_ACCOUNT, Act, Realm
 from fleetgate.registry import audit
 
 
@@ -136,3 +137,32 @@ def test_pages(tx: Tx, act: Act, later: Callable[..., Act], elsewhere: Realm) ->
     found = audit.page(tx, act.realm, request_id=acts[2].request_id, action="CreateThing").items
     assert [entry.outcome for entry in found] == ["failed"]
     assert audit.page(tx, act.realm, request_id=acts[2].request_id, action="DeleteThing").items == ()
+
+
+def test_newest_first_in_pages(tx: Tx, act: Act) -> None:
+    for number in range(5):
+        audit.add(tx, replace(act, now=act.now + number), "CreateThing", f"thing/{number}", "ok")
+    seen, after = [], None
+    while True:
+        found = audit.page(tx, act.realm, after, 2, newest_first=True, since=act.now + 1)
+        seen += [entry.target for entry in found.items]
+        after = found.next_key
+        if after is None:
+            break
+    assert seen == ["thing/4", "thing/3", "thing/2", "thing/1"]
+
+
+@pytest.mark.parametrize("newest_first", [True, False])
+def test_what_belongs_to_nobody_comes_in_between(tx: Tx, act: Act, newest_first: bool) -> None:
+    for number in range(7):
+        realm = NO_ACCOUNT if number % 3 == 1 else act.realm
+        audit.add(tx, replace(act, realm=realm, now=act.now + number), "Connect", f"client/{number}", "refused")
+    seen, after = [], None
+    while True:
+        found = audit.page_with_nobodys(tx, act.realm, after, 2, newest_first=newest_first, action="Connect")
+        seen += [int(entry.target[-1]) for entry in found.items]
+        after = found.next_key
+        if after is None:
+            break
+    assert seen == (list(reversed(range(7))) if newest_first else list(range(7)))
+    assert audit.page_with_nobodys(tx, Realm("999999999999", "eu-west-1"), limit=5, action="Nothing").items == ()

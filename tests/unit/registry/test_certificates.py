@@ -57,13 +57,6 @@ def test_another_region_has_its_own(tx: Tx, certified: Make, later: Callable[...
     assert len(certificates.find_everywhere(tx, made.fingerprint)) == 2
 
 
-def test_by_public_key(tx: Tx, act: Act, certified: Make, later: Callable[..., Act]) -> None:
-    second = certified("b", by=later(2), key="k")
-    first = certified("a", by=later(1), key="k")
-    certified("c")
-    assert certificates.with_public_key(tx, act.realm, "k") == [first, second]
-
-
 @pytest.mark.parametrize(("old", "new", "by_service"), list(product(Status, Status, [True, False])))
 def test_every_transition(
     tx: Tx, act: Act, certified: Make, later: Callable[..., Act], told: Told, old: Status, new: Status, by_service: bool

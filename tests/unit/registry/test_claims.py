@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -28,10 +29,17 @@ def claim(tx: Tx, act: Act, certified: Make) -> Callable[..., Claim]:
     return make
 
 
+def spend(tx: Tx, act: Act, fingerprint: str, template: str, *more: str | None) -> Claim:
+    """What is given back is what is stored."""
+    spent = claims.spend(tx, act, claims.get(tx, act.realm, fingerprint), template, *more)
+    assert claims.get(tx, act.realm, fingerprint) == spent
+    return spent
+
+
 def denied(tx: Tx, act: Act, fingerprint: str, *more: str | None, template: str = "t") -> str:
     """The reason for which a device is refused, which the message does not tell."""
     with pytest.raises(AccessDenied) as refused:
-        claims.spend(tx, act, fingerprint, template, *more)
+        spend(tx, act, fingerprint, template, *more)
     assert refused.value.message == claims.REFUSED
     return refused.value.reason
 
@@ -75,12 +83,12 @@ def test_a_rate_is_positive(count: int, interval: int) -> None:
 
 def test_the_budget(tx: Tx, act: Act, claim: Callable[..., Claim]) -> None:
     made = claim(maximum=2)
-    assert claims.spend(tx, act, made.fingerprint, "t").used == 1
-    assert claims.check(tx, act, made.fingerprint, "t").remaining == 1
-    assert claims.spend(tx, act, made.fingerprint, "u", None, "one").remaining == 0
+    assert spend(tx, act, made.fingerprint, "t").used == 1
+    claims.check(act, claims.get(tx, act.realm, made.fingerprint), "t")
+    assert spend(tx, act, made.fingerprint, "u", None, "one").remaining == 0
     assert "all 2 devices" in denied(tx, act, made.fingerprint)
     with pytest.raises(AccessDenied) as refused:
-        claims.check(tx, act, made.fingerprint)
+        claims.check(act, claims.get(tx, act.realm, made.fingerprint))
     assert (refused.value.message, "all 2 devices" in refused.value.reason) == (claims.REFUSED, True)
     assert claims.get(tx, act.realm, made.fingerprint).used == 2
 
@@ -88,15 +96,13 @@ def test_the_budget(tx: Tx, act: Act, claim: Callable[..., Claim]) -> None:
 def test_no_budget_is_no_bound(tx: Tx, act: Act, claim: Callable[..., Claim]) -> None:
     made = claim()
     for _ in range(5):
-        assert claims.spend(tx, act, made.fingerprint, "t").remaining is None
+        assert spend(tx, act, made.fingerprint, "t").remaining is None
     assert claims.get(tx, act.realm, made.fingerprint).used == 5
 
 
 def test_reasons_that_a_device_does_not_learn(
-    tx: Tx, act: Act, later: Callable[..., Act], claim: Callable[..., Claim], certified: Make
+    tx: Tx, act: Act, later: Callable[..., Act], claim: Callable[..., Claim]
 ) -> None:
-    assert "no registered claim" in denied(tx, act, "0" * 64)
-    assert "no registered claim" in denied(tx, act, certified("device").fingerprint)
     made = claim(template_name="t", not_before=act.now, not_after=act.now + MINUTE)
     assert "bound to template t, not u" in denied(tx, act, made.fingerprint, template="u")
     assert "does not hold yet" in denied(tx, later(-1), made.fingerprint)
@@ -104,76 +110,75 @@ def test_reasons_that_a_device_does_not_learn(
     claims.set_enabled(tx, act, made.fingerprint, False)
     assert "switched off" in denied(tx, act, made.fingerprint)
     claims.set_enabled(tx, act, made.fingerprint, True)
-    assert claims.spend(tx, later(MINUTE - 1), made.fingerprint, "t").used == 1
+    assert spend(tx, later(MINUTE - 1), made.fingerprint, "t").used == 1
     certificates.set_status(tx, act, made.fingerprint, Status.INACTIVE)
     assert "is INACTIVE" in denied(tx, act, made.fingerprint)
 
 
-def test_a_realm_knows_its_own_claims_only(
-    tx: Tx, later: Callable[..., Act], elsewhere: Any, claim: Callable[..., Claim]
-) -> None:
-    assert "no registered claim" in denied(tx, later(of=elsewhere), claim().fingerprint)
+def test_a_realm_knows_its_own_claims_only(tx: Tx, elsewhere: Any, claim: Callable[..., Claim]) -> None:
+    assert claims.find(tx, elsewhere, claim().fingerprint) is None
 
 
 def test_the_rate(tx: Tx, later: Callable[..., Act], claim: Callable[..., Claim]) -> None:
     fingerprint = claim(rate=Rate(2, MINUTE)).fingerprint
-    claims.spend(tx, later(10), fingerprint, "t")
-    claims.spend(tx, later(20), fingerprint, "t")
-    for ask in (claims.check, claims.spend):
+    spend(tx, later(10), fingerprint, "t")
+    spend(tx, later(20), fingerprint, "t")
+    full = claims.get(tx, later(0).realm, fingerprint)
+    for ask in (claims.check, partial(claims.spend, tx)):
         with pytest.raises(Throttled, match="later") as refused:
-            ask(tx, later(MINUTE + 9), fingerprint, "t")
+            ask(later(MINUTE + 9), full, "t")
         assert "rate of 2 in 60000 ms" in refused.value.reason
-    after = claims.spend(tx, later(MINUTE + 10), fingerprint, "t")
+    after = spend(tx, later(MINUTE + 10), fingerprint, "t")
     assert (after.used, after.window_used) == (3, 1)
-    claims.check(tx, later(MINUTE + 11), fingerprint)
-    assert claims.spend(tx, later(MINUTE + 12), fingerprint, "t").window_used == 2
+    claims.check(later(MINUTE + 11), after)
+    assert spend(tx, later(MINUTE + 12), fingerprint, "t").window_used == 2
 
 
 def test_a_clock_that_is_set_back_begins_the_rate_anew(
     tx: Tx, later: Callable[..., Act], claim: Callable[..., Claim]
 ) -> None:
     fingerprint = claim(rate=Rate(1, MINUTE)).fingerprint
-    claims.spend(tx, later(2 * MINUTE), fingerprint, "t")
-    assert claims.spend(tx, later(MINUTE), fingerprint, "t").window_used == 1
+    spend(tx, later(2 * MINUTE), fingerprint, "t")
+    assert spend(tx, later(MINUTE), fingerprint, "t").window_used == 1
     with pytest.raises(Throttled):
-        claims.spend(tx, later(MINUTE + 1), fingerprint, "t")
+        spend(tx, later(MINUTE + 1), fingerprint, "t")
 
 
 def test_a_claim_that_is_spent_does_not_learn_its_rate(tx: Tx, act: Act, claim: Callable[..., Claim]) -> None:
     fingerprint = claim(maximum=1, rate=Rate(1, MINUTE)).fingerprint
-    claims.spend(tx, act, fingerprint, "t")
+    spend(tx, act, fingerprint, "t")
     assert "budget" in denied(tx, act, fingerprint)
 
 
 def test_one_serial_makes_one_thing(tx: Tx, act: Act, claim: Callable[..., Claim]) -> None:
     fingerprint = claim(maximum=2, serials=["s1", "s2", "s3"]).fingerprint
-    assert claims.spend(tx, act, fingerprint, "t", "s1", "one").used == 1
-    assert claims.spend(tx, act, fingerprint, "t", "s1", "one").used == 1
+    assert spend(tx, act, fingerprint, "t", "s1", "one").used == 1
+    assert spend(tx, act, fingerprint, "t", "s1", "one").used == 1
     assert "used for thing one" in denied(tx, act, fingerprint, "s1", "two")
     assert "used for thing one" in denied(tx, act, fingerprint, "s1", None)
     assert "'s9' is not on the list" in denied(tx, act, fingerprint, "s9", "one")
     assert "None is not on the list" in denied(tx, act, fingerprint, None, "one")
-    assert claims.spend(tx, act, fingerprint, "t", "s2", "two").used == 2
+    assert spend(tx, act, fingerprint, "t", "s2", "two").used == 2
     assert "budget" in denied(tx, act, fingerprint, "s3", "three")
-    assert claims.spend(tx, act, fingerprint, "t", "s2", "two").used == 2
+    assert spend(tx, act, fingerprint, "t", "s2", "two").used == 2
     used = {each.serial: each.thing_name for each in claims.page_serials(tx, act.realm, fingerprint).items}
     assert used == {"s1": "one", "s2": "two", "s3": None}
 
 
 def test_a_serial_without_a_thing_is_used_once(tx: Tx, act: Act, claim: Callable[..., Claim]) -> None:
     fingerprint = claim(serials=["s1"]).fingerprint
-    claims.spend(tx, act, fingerprint, "t", "s1")
+    spend(tx, act, fingerprint, "t", "s1")
     assert "was used" in denied(tx, act, fingerprint, "s1")
 
 
 def test_serials_can_be_added(tx: Tx, act: Act, claim: Callable[..., Claim]) -> None:
     fingerprint = claim().fingerprint
     assert claims.add_serials(tx, act, fingerprint, []) == 0
-    claims.spend(tx, act, fingerprint, "t", "anything", "zero")
+    spend(tx, act, fingerprint, "t", "anything", "zero")
     assert claims.add_serials(tx, act, fingerprint, ["s1", "s2"]) == 2
     assert claims.add_serials(tx, act, fingerprint, ["s2", "s3"]) == 1
     assert "not on the list" in denied(tx, act, fingerprint, "anything", "zero")
-    claims.spend(tx, act, fingerprint, "t", "s3", "three")
+    spend(tx, act, fingerprint, "t", "s3", "three")
     page = claims.page_serials(tx, act.realm, fingerprint, limit=2)
     assert [each.serial for each in page.items] == ["s1", "s2"]
     assert [each.serial for each in claims.page_serials(tx, act.realm, fingerprint, page.next_key).items] == ["s3"]
@@ -203,7 +208,7 @@ def test_the_kill_switch(tx: Tx, act: Act, claim: Callable[..., Claim], told: To
 
 def test_set_bounds(tx: Tx, act: Act, claim: Callable[..., Claim]) -> None:
     made = claim(maximum=1)
-    claims.spend(tx, act, made.fingerprint, "t")
+    spend(tx, act, made.fingerprint, "t")
     changed = claims.set_bounds(
         tx, act, made.fingerprint, maximum=5, rate=Rate(1, 2), not_before=0, not_after=act.now + 1
     )
@@ -217,7 +222,7 @@ def test_set_bounds(tx: Tx, act: Act, claim: Callable[..., Claim]) -> None:
 def test_a_lowered_budget_is_spent(tx: Tx, act: Act, claim: Callable[..., Claim]) -> None:
     made = claim(maximum=3)
     for _ in range(2):
-        claims.spend(tx, act, made.fingerprint, "t")
+        spend(tx, act, made.fingerprint, "t")
     lowered = claims.set_bounds(
         tx, act, made.fingerprint, maximum=1, rate=None, not_before=made.not_before, not_after=made.not_after
     )
@@ -230,10 +235,24 @@ def test_delete(tx: Tx, act: Act, claim: Callable[..., Claim], told: Told) -> No
     claims.delete(tx, act, fingerprint)
     assert told() == [ClaimChanged(fingerprint, False)]
     assert claims.find(tx, act.realm, fingerprint) is None
-    assert tx.rows("SELECT * FROM claim_serials") == []
+    assert claims.was_deleted(tx, act.realm, fingerprint)
+    assert (claims.page(tx, act.realm).items, claims.page(tx, act.realm, batch="").items) == ((), ())
+    assert claims.set_batch_enabled(tx, act, "", True) == 0
     assert certificates.get(tx, act.realm, fingerprint).status == Status.ACTIVE
     with pytest.raises(NotFound):
         claims.delete(tx, act, fingerprint)
+
+
+def test_a_claim_that_was_deleted_comes_back_with_what_it_used(tx: Tx, act: Act, claim: Callable[..., Claim]) -> None:
+    fingerprint = claim(serials=["s1", "s2"], maximum=2).fingerprint
+    spend(tx, act, fingerprint, "t", "s1", "thing-1")
+    claims.delete(tx, act, fingerprint)
+    back = claims.register(tx, act, fingerprint, template_name="t", maximum=5, rate=Rate(1, MINUTE))
+    assert (back.maximum, back.used, back.enabled, back.rate) == (5, 1, True, Rate(1, MINUTE))
+    assert not claims.was_deleted(tx, act.realm, fingerprint)
+    assert "was used for thing thing-1" in denied(tx, act, fingerprint, "s1", "thing-2")
+    with pytest.raises(AlreadyExists):
+        claims.register(tx, act, fingerprint)
 
 
 def test_pages(tx: Tx, act: Act, claim: Callable[..., Claim]) -> None:

@@ -195,3 +195,11 @@ def test_tls_1_1_is_not_spoken(context: SSL.Context) -> None:
     with pytest.raises((TlsFailure, SSL.Error)):
         server.receive(client.step(b""))
     assert not server.established
+
+
+def test_megabytes_leave_in_one_piece(context: SSL.Context) -> None:
+    server, client = Tls(context), Client(device(self_signed("mine")))
+    shake_hands(server, client)
+    server.send(b"x" * 100_000_000)
+    assert len(server.outgoing()) > 100_000_000
+    assert server.outgoing() == b""

@@ -111,7 +111,6 @@ CREATE TABLE certificates (
 CREATE INDEX certificates_by_fingerprint ON certificates (fingerprint, realm);
 CREATE INDEX certificates_by_creation ON certificates (realm, listed, created_at, fingerprint);
 CREATE INDEX certificates_by_authority ON certificates (ca_fingerprint, realm, listed, created_at, fingerprint);
-CREATE INDEX certificates_by_public_key ON certificates (public_key_fingerprint, realm);
 CREATE INDEX certificates_by_successor ON certificates (superseded_by, realm) WHERE superseded_by IS NOT NULL;
 CREATE INDEX certificates_unlisted ON certificates (not_after) WHERE listed = 0;
 
@@ -275,6 +274,7 @@ CREATE TABLE claims (
     not_after BIGINT NOT NULL,
     created_at BIGINT NOT NULL,
     updated_at BIGINT NOT NULL,
+    deleted_at BIGINT,
     PRIMARY KEY (realm, fingerprint),
     FOREIGN KEY (realm, fingerprint) REFERENCES certificates (realm, fingerprint) ON DELETE CASCADE
 );

@@ -47,6 +47,10 @@ from fleetgate.wire.mqtt.packets import (
 from fleetgate.wire.mqtt.properties import Properties
 from fleetgate.wire.mqtt.rules import AWS, Rules
 
+LONGEST_CONNECT: Final = 512 * 1024
+"""Bytes of a client's first packet, whatever the rules: a CONNECT has five fields of at most 64 KiB and its properties,
+and nobody has looked yet at who sends it.
+"""
 _FAREWELL_LENGTH: Final = 512  # characters of an error's message that go to the peer
 
 
@@ -102,7 +106,7 @@ class Connection:
     def _packets(self, now: int) -> Iterator[Packet]:
         while self.phase is not Phase.CLOSED and not self._broken:
             try:
-                frame = split(self._buffer, self.rules.maximum_packet_size)
+                frame = split(self._buffer, self._largest())
                 if frame is None:
                     return
                 packet = self._admit(*frame, now)
@@ -112,6 +116,10 @@ class Connection:
                 raise
             yield packet
         self._buffer.clear()
+
+    def _largest(self) -> int:
+        most = self.rules.maximum_packet_size
+        return min(most, LONGEST_CONNECT) if self.phase is Phase.NEW else most
 
     def _admit(self, first: int, body: bytes, now: int) -> Packet:
         packet_type = first >> 4

@@ -57,6 +57,14 @@ class Rules:
     """How long a 3.1.1 session without clean session outlives its connection; `NEVER` to keep it."""
     session_expiry_most: int = 7 * 86_400
     """A longer session expiry interval is lowered to this."""
+    sessions: int = 200_000
+    """Most clients with a session, connected or not; while there are more, a session ends with its connection. One
+    certificate may connect under any number of identifiers and leave a session behind each time.
+    """
+    sessions_per_certificate: int = 10
+    """Most sessions that one certificate may leave behind, in each realm; over it, the one left first ends."""
+    session_expiry_unattached: int = 300
+    """`session_expiry_default` and `session_expiry_most` of a certificate that is a claim or has no thing."""
     sessions_cross_versions: bool = False
     """Whether a session begun in one version may be resumed in the other."""
     message_expiry_most: int | None = 7 * 86_400

@@ -34,6 +34,23 @@ S = TypeVar("S", bound=Sink)
 
 
 @dataclass(frozen=True, slots=True)
+class Owner:
+    """Who a session belongs to. The sessions that one owner leaves behind are counted; those of nobody are not."""
+
+    name: str = ""
+    entitled: bool = False
+    """The client identifier is this owner's by right: another one that is not entitled to it begins a session anew."""
+    longest: int = NEVER
+    """Seconds that a session may outlive its connection, if the rules do not say less."""
+
+    def yields_to(self, other: Owner) -> bool:
+        return self.name == other.name or other.entitled or not self.entitled
+
+
+NOBODY = Owner()
+
+
+@dataclass(frozen=True, slots=True)
 class Attached(Generic[S]):
     """What `attach` did. Write CONNACK with *session_present*, then the *backlog*, before anything else is run."""
 
@@ -55,6 +72,7 @@ class Granted:
 @dataclass(eq=False, slots=True)
 class _Client(Generic[S]):
     session: Session
+    owner: Owner = NOBODY
     sink: S | None = None
     will: Will | None = None
     will_at: int | None = None
@@ -94,6 +112,7 @@ class Switchboard(Generic[S]):
         self.rules = rules
         self.retained = Retained(rules)
         self._clients: dict[str, _Client[S]] = {}
+        self._away: dict[str, dict[str, None]] = {}  # by owner: identifiers without a connection, in order of leaving
         self._tree: FilterTree[_Subscriber[S]] = FilterTree(parent=rules.hash_matches_parent)
         self._groups: dict[SharedFilter, _Group[S]] = {}
         self._shared: FilterTree[_Group[S]] = FilterTree(parent=rules.hash_matches_parent)
@@ -101,14 +120,14 @@ class Switchboard(Generic[S]):
 
     # -- coming and going --------------------------------------------------------------------------------------------
 
-    def attach(self, connect: Connect, sink: S, now: int) -> Attached[S]:
+    def attach(self, connect: Connect, sink: S, now: int, owner: Owner = NOBODY) -> Attached[S]:
         """A client is admitted. *connect* carries its final client identifier (assigned, if it came empty).
 
         A connection under the same identifier is displaced [MQTT-3.1.4-3]; its will is sent, except a delayed one whose
         session goes on (MQTT 5, 3.1.3.2.2). A later `detach` of the displaced sink changes nothing.
         """
         old = self._clients.get(connect.client_id)
-        goes_on = old is not None and self._goes_on(old, connect, now)
+        goes_on = old is not None and old.owner.yields_to(owner) and self._goes_on(old, connect, now)
         displaced = None if old is None else old.sink
         if old is not None:
             self._leave_for_another(old, goes_on, now)
@@ -118,8 +137,9 @@ class Switchboard(Generic[S]):
         if client is None:
             client = _Client(Session(connect.client_id, connect.version, self.rules))
             self._clients[connect.client_id] = client
-        session = client.session
-        session.version, session.expiry = connect.version, self.rules.session_expiry(connect)
+        self._is_back(client)
+        client.owner, session = owner, client.session
+        session.version, session.expiry = connect.version, min(self.rules.session_expiry(connect), owner.longest)
         client.sink, client.will, client.will_at, client.expires_at = sink, connect.will, None, None
         window = connect.properties.get("receive_maximum") if connect.version >= V5 else None
         backlog = self._permitted(client, session.resume(now, window), now)
@@ -149,12 +169,13 @@ class Switchboard(Generic[S]):
         if farewell is not None:
             send_will = send_will and farewell.reason != Reason.NORMAL_DISCONNECTION
             if (expiry := farewell.properties.get("session_expiry_interval")) is not None:
-                session.expiry = min(expiry, self.rules.session_expiry_most)
+                session.expiry = min(expiry, self.rules.session_expiry_most, client.owner.longest)
         delay = will.properties.get("will_delay_interval", 0) if will is not None else 0
-        stays = keep_session and session.expiry > 0
+        stays = keep_session and session.expiry > 0 and len(self._clients) <= self.rules.sessions
         if stays:
             client.expires_at = None if session.expiry == NEVER else now + session.expiry * 1000
             self._wake(client.expires_at, client_id)
+            self._away.setdefault(client.owner.name, {})[client_id] = None
         else:
             self._forget(client)
         if will is not None and send_will:
@@ -163,7 +184,25 @@ class Switchboard(Generic[S]):
                 self._wake(client.will_at, client_id)
             else:
                 self._publish_will(will, client_id, now)
+        self._make_room(client.owner, now)
         return True
+
+    def _make_room(self, owner: Owner, now: int) -> None:
+        """End the sessions that this owner left first, while there are too many of them."""
+        while owner.name and len(away := self._away.get(owner.name, {})) > self.rules.sessions_per_certificate:
+            client = self._clients[next(iter(away))]
+            will, client.will = client.will, None
+            self._forget(client)
+            if will is not None:
+                self._publish_will(will, client.session.client_id, now)
+
+    def _is_back(self, client: _Client[S]) -> None:
+        """It is connected, or no more: not among those away."""
+        away = self._away.get(client.owner.name)
+        if away is not None:
+            away.pop(client.session.client_id, None)
+            if not away:
+                del self._away[client.owner.name]
 
     def due(self, now: int) -> None:
         """Send delayed wills and end sessions whose time has come."""
@@ -218,6 +257,7 @@ class Switchboard(Generic[S]):
             self._remove(subscriber)
         client.session.subscriptions.clear()
         if self._clients.get(client.session.client_id) is client:
+            self._is_back(client)
             del self._clients[client.session.client_id]
 
     def _publish_will(self, will: Will, client_id: str, now: int) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Literal
@@ -27,7 +27,6 @@ _MISSING: Final = "MissingAuthenticationTokenException"
 _INCOMPLETE: Final = "IncompleteSignatureException"
 _INVALID: Final = "InvalidSignatureException"
 _UNRECOGNIZED: Final = "UnrecognizedClientException"
-_EXPIRED: Final = "ExpiredTokenException"
 
 # The same refusals in services that speak the query protocol (sts).
 _QUERY_CODES: Final = {
@@ -35,7 +34,6 @@ _QUERY_CODES: Final = {
     _INCOMPLETE: "IncompleteSignature",
     _INVALID: "SignatureDoesNotMatch",
     _UNRECOGNIZED: "InvalidClientTokenId",
-    _EXPIRED: "ExpiredToken",
 }
 
 Form = Literal["header", "query", "websocket"]
@@ -58,11 +56,6 @@ class SignatureRefused(Exception):
 def unknown_key() -> SignatureRefused:
     """For callers: nobody has this access key, or its session token is another."""
     return SignatureRefused(_UNRECOGNIZED, "The access key id or the session token is not known here.")
-
-
-def expired_token() -> SignatureRefused:
-    """For callers: the session that the security token belongs to has ended."""
-    return SignatureRefused(_EXPIRED, "The session's credentials have expired; fetch new ones and sign again.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,17 +191,6 @@ def _milliseconds(timestamp: str) -> int:
     except ValueError as error:
         raise _incomplete(f"The signing time {timestamp} does not exist.") from error
     return int(moment.timestamp()) * 1000
-
-
-def require_scope(credential: Credential, region: str, services: Sequence[str]) -> None:
-    """Raises SignatureRefused unless *credential* is meant for *region* and one of *services*."""
-    if credential.region != region:
-        problem = f"region {region}, not {credential.region[:40]}"
-    elif credential.service not in services:
-        problem = f"service {' or '.join(services)}, not {credential.service[:40]}"
-    else:
-        return
-    raise SignatureRefused(_INVALID, f"The credential must be scoped to the {problem}.")
 
 
 # --- verifying -------------------------------------------------------------------------------------------------------

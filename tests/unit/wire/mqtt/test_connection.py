@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fleetgate.wire.mqtt.connection import Connection, Phase, Role
+from fleetgate.wire.mqtt.connection import LONGEST_CONNECT, Connection, Phase, Role
 from fleetgate.wire.mqtt.encoding import encode
 from fleetgate.wire.mqtt.errors import ProtocolError, Reason
 from fleetgate.wire.mqtt.packets import (
@@ -25,6 +25,7 @@ from fleetgate.wire.mqtt.packets import (
     Subscription,
     UnsubAck,
     Unsubscribe,
+    Will,
 )
 from fleetgate.wire.mqtt.rules import AWS, STANDARD
 
@@ -71,6 +72,23 @@ def test_order_of_our_own_packets() -> None:
         server().send(ConnAck(), 0)
     with pytest.raises(ProtocolError, match="method"):
         server().send(Auth(), 0)
+
+
+def test_whoever_is_not_in_yet_may_not_have_much_kept() -> None:
+    connection = Connection(Role.SERVER, STANDARD, 0)
+    with pytest.raises(ProtocolError) as refused:
+        list(connection.receive(b"\x10\xff\xff\xff\x7f", 0))
+    assert refused.value.reason is Reason.PACKET_TOO_LARGE
+    assert connection.waiting == 0
+
+
+def test_the_largest_connect_is_read_and_larger_packets_after_it() -> None:
+    connection, long = Connection(Role.SERVER, STANDARD, 0), "x" * 65_535
+    connect = Connect(long, V5, username=long, password=long.encode(), will=Will(long, long.encode()))
+    assert list(connection.receive(encode(connect, V5), 0)) == [connect]
+    connection.send(ConnAck(properties=STANDARD.announcement(connect)), 0)
+    large = Publish("a", b"x" * LONGEST_CONNECT)
+    assert list(connection.receive(encode(large, V5), 0)) == [large]
 
 
 def test_a_client_hears_nothing_before_it_spoke() -> None:

@@ -84,4 +84,5 @@ def test_topics_and_their_free_prefixes() -> None:
 def test_every_rule_differs_or_is_shared_on_purpose() -> None:
     """A field that both have alike is a bound of this server or a promise both make."""
     alike = {one.name for one in fields(Rules) if getattr(AWS, one.name) == getattr(STANDARD, one.name)}
-    assert alike == {"maximum_qos", "answer_timeout", "queued_messages", "queued_bytes", "retained_messages"}
+    bounds = {"sessions", "sessions_per_certificate", "queued_messages", "queued_bytes", "retained_messages"}
+    assert alike == {"maximum_qos", "answer_timeout", "session_expiry_unattached"} | bounds

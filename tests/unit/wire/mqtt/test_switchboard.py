@@ -9,7 +9,7 @@ from fleetgate.wire.mqtt.errors import Reason
 from fleetgate.wire.mqtt.packets import V4, Connect, Disconnect, Publish, QoS, Subscription, Will
 from fleetgate.wire.mqtt.rules import AWS, NEVER, STANDARD, Rules
 from fleetgate.wire.mqtt.session import Session
-from fleetgate.wire.mqtt.switchboard import Attached, Granted, Switchboard
+from fleetgate.wire.mqtt.switchboard import NOBODY, Attached, Granted, Owner, Switchboard
 
 Q1 = QoS.AT_LEAST_ONCE
 
@@ -230,6 +230,74 @@ def test_a_will_may_bring_the_client_back() -> None:
     watcher.then = lambda: house.join("a")
     house.detach("a", house.line("a"), 0)
     assert house.sink("a") is not None
+
+
+def test_sessions_that_nobody_comes_back_for_are_bounded() -> None:
+    house = board(replace(STANDARD, sessions=2))
+    for client_id in ("a", "b", "c", "d"):
+        house.join(client_id)
+        house.detach(client_id, house.line(client_id), 0)
+    assert [house.session(client_id) is not None for client_id in "abcd"] == [True, True, False, False]
+    assert house.join("a", 1).session_present
+    house.detach("a", house.line("a"), 1)
+    house.due(10**9)
+    house.join("d", 10**9)
+    house.detach("d", house.line("d"), 10**9)
+    assert house.session("d") is not None
+
+
+def left(house: Board, client_id: str, owner: Owner, now: int, will: Will | None = None) -> Attached[Line]:
+    """Come and go."""
+    connect = Connect(client_id, clean_start=False, will=will, properties={"session_expiry_interval": 600})
+    attached = house.attach(connect, Line(), now, owner)
+    house.detach(client_id, house.line(client_id), now)
+    return attached
+
+
+def test_sessions_that_one_certificate_leaves_are_bounded() -> None:
+    house = board(replace(STANDARD, sessions_per_certificate=2))
+    watcher = house.join("watcher")
+    house.subscribe(watcher.session, Subscription("will", Q1), 0)
+    one, other = Owner("one"), Owner("other")
+    left(house, "a", one, 0, Will("will", b"a", properties={"will_delay_interval": 5}))
+    left(house, "b", one, 1)
+    left(house, "z", other, 2)
+    assert left(house, "a", one, 3, Will("will", b"a again", properties={"will_delay_interval": 5})).session_present
+    assert house.line("watcher").payloads() == []
+    left(house, "c", one, 4)
+    assert [house.session(name) is not None for name in "abcz"] == [True, False, True, True], "b was left first"
+    left(house, "d", one, 5)
+    assert [house.session(name) is not None for name in "acdz"] == [False, True, True, True]
+    assert house.line("watcher").payloads() == [b"a again"], "the end of a session does not swallow its will"
+    house.due(10**9)
+    for number in range(5):
+        left(house, f"later-{number}", NOBODY, 10**9)
+    assert all(house.session(f"later-{number}") for number in range(5))
+
+
+def test_an_owner_may_have_shorter_sessions() -> None:
+    house, owner = board(), Owner("one", longest=60)
+    assert left(house, "a", owner, 0).session.expiry == 60
+    house.attach(Connect("b", properties={"session_expiry_interval": 10}), Line(), 0, owner)
+    asked = Disconnect(properties={"session_expiry_interval": 600})
+    house.detach("b", house.line("b"), 0, asked)
+    house.due(59_999)
+    assert house.session("a") is not None
+    assert house.session("b") is not None
+    house.due(60_000)
+    assert house.session("a") is None
+    assert house.session("b") is None
+
+
+def test_a_session_goes_on_for_those_who_are_entitled_to_it() -> None:
+    device, again, claim = Owner("device", entitled=True), Owner("again", entitled=True), Owner("claim")
+    house = board()
+    left(house, "a", device, 0)
+    assert left(house, "a", device, 0).session_present
+    assert left(house, "a", again, 0).session_present
+    assert not left(house, "a", claim, 0).session_present
+    assert left(house, "a", Owner("another claim"), 0).session_present
+    assert left(house, "a", device, 0).session_present
 
 
 def test_times_that_no_longer_hold_are_forgotten() -> None:
