@@ -155,8 +155,10 @@ class Plant:
 
     async def nothing_made(self) -> None:
         assert await self.known() == []
-        for table in ("things", "policy_attachments", "thing_principals", "outbox", "audit_entries"):
+        for table in ("things", "policy_attachments", "thing_principals", "outbox"):
             assert await self.read(lambda tx, table=table: tx.rows(f"SELECT * FROM {table}")) == [], table
+        noted = await self.read(lambda tx: tx.rows("SELECT action FROM audit_entries"))
+        assert {row["action"] for row in noted} <= {"FoundAuthority"}
 
 
 @pytest.fixture
