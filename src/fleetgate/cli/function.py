@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +12,7 @@ import typer
 from fleetgate.cli import show
 from fleetgate.cli.place import Here, here
 from fleetgate.cli.show import Json, Limit
+from fleetgate.errors import InvalidRequest
 from fleetgate.registry import functions
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
@@ -32,6 +35,7 @@ async def bind(
     as_json: Json = False,
 ) -> None:
     """Bind a handler file to a function's name, anew where it was bound."""
+    _check_handler(file, handler)
     path = str(file.absolute())
     bound = await here.change(
         "BindFunction",
@@ -59,6 +63,39 @@ async def unbind(here: Here, name: Name) -> None:
     """Take a binding away: templates with that hook provision nobody from then on."""
     await here.change("UnbindFunction", arn(here, name), lambda tx, act: functions.delete(tx, act, name))
     show.say(f"{name} is bound no more.")
+
+
+def _check_handler(file: Path, handler: str) -> None:
+    """Read, not run: the file is the server's to import. Raises InvalidRequest where no question could be answered."""
+    try:
+        body = ast.parse(file.read_bytes(), str(file)).body
+    except (SyntaxError, ValueError, OSError) as error:
+        line = f", line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
+        words = error.msg if isinstance(error, SyntaxError) else str(error)
+        raise InvalidRequest(
+            f"{file}{line} is no Python that can be read: {words}. Mend it, and bind it again."
+        ) from error
+    names = {name for statement in body for name in _names(statement)}
+    if handler not in names and not _says_little(body):
+        defined = sorted(each.name for each in body if isinstance(each, ast.FunctionDef))
+        there = f"It has {', '.join(defined)}; name one with --handler." if defined else "It has no function."
+        raise InvalidRequest(f"{file} has no {handler}. {there}")
+
+
+def _names(statement: ast.stmt) -> Iterator[str]:
+    """What *statement* at the top of a file gives a name."""
+    for node in ast.walk(statement):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        elif isinstance(node, ast.alias):
+            yield node.asname or node.name.partition(".")[0]
+
+
+def _says_little(body: list[ast.stmt]) -> bool:
+    """`from x import *` may bring any name."""
+    return any(isinstance(node, ast.alias) and node.name == "*" for each in body for node in ast.walk(each))
 
 
 def arn(here: Here, name: str) -> str:
