@@ -25,7 +25,7 @@ $(VENV)/dev.stamp: requirements/dev.txt $(VENV)/runtime.stamp
 setup: $(VENV)/dev.stamp ## make the virtual environment with everything for development
 
 demo: ## watch 25 devices provision themselves by claim over real TLS and MQTT
-	@start=$$(date +%s.%N); $(MAKE) --no-print-directory $(VENV)/runtime.stamp && \
+	@start=$$(date +%s.%N); $(MAKE) --silent --no-print-directory $(VENV)/runtime.stamp && \
 	  FLEETGATE_DEMO_SETUP_STARTED=$$start $(BIN)/fleetgate demo
 
 test: $(VENV)/dev.stamp ## run every check and test

@@ -253,8 +253,11 @@ def _api_context(config: Config) -> ssl.SSLContext | None:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
         context.load_cert_chain(config.api.tls_certificate, config.api.tls_key)
-    except OSError as error:
-        raise Unavailable(f"The API's TLS certificate cannot be used: {error}") from error
+    except OSError as error:  # ssl.SSLError is one
+        what = "the key is not the certificate's" if "KEY_VALUES_MISMATCH" in str(error) else str(error)
+        raise Unavailable(
+            f"The API's TLS certificate (api.tls_certificate, api.tls_key) cannot be used: {what}"
+        ) from error
     return context
 
 

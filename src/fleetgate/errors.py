@@ -39,9 +39,10 @@ class FleetgateError(Exception):
     status: ClassVar[int] = 500
 
     def __init__(self, message: str, *, reason: str | None = None, **members: str) -> None:
+        message = message.lstrip("\n")  # `all_of` alone: the list begins on the first line
         super().__init__(message)
         self.message = message
-        self.reason = message if reason is None else reason
+        self.reason = message if reason is None else reason.lstrip("\n")
         self.members = members
 
 

@@ -141,9 +141,15 @@ def _passphrase(folder: Path, config: Config, entropy: Callable[[int], bytes]) -
     file = config.authority.passphrase_file or folder / "secrets" / "passphrase"
     if not file.exists() and config.authority.passphrase_file is None:
         _write(file, base64.b64encode(entropy(32)).decode() + "\n", 0o600)
-    if file.stat().st_mode & 0o077:
+    try:
+        mode, first = file.stat().st_mode, file.read_bytes().partition(b"\n")[0].strip()
+    except OSError as error:
+        raise Unavailable(
+            f"The passphrase file {file} (authority.passphrase_file) cannot be read: {error.strerror}. Without it the "
+            "CA's keys cannot be opened."
+        ) from error
+    if mode & 0o077:
         raise Unavailable(f"The passphrase file {file} is open to others than its owner; run: chmod 600 {file}")
-    first = file.read_bytes().partition(b"\n")[0].strip()
     if not first:
         raise Unavailable(f"The passphrase file {file} has no passphrase on its first line.")
     return first

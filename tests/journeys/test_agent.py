@@ -369,6 +369,10 @@ async def test_a_device_may_not_renew_another_ones_thing(tmp_path: Path) -> None
         await provision(options(server, fleet, "SN-2"), fleet.claim, MemoryStore())
         store = MemoryStore()
         await _provisioned(server, fleet, store)
+        own = store.current()
+        assert own is not None
+        store.keep(replace(own, parameters={}))  # a device that has forgotten whose it is, or lies about it
+        store.adopt()
         with pytest.raises(Rejected, match="403 AccessDenied: A device may renew its own certificate only"):
             await rotate(options(server, fleet, "SN-2", client_id="SN-1"), store)
         assert len(await certificates_of(server, "SN-2")) == 1

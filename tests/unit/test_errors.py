@@ -37,6 +37,11 @@ def test_the_message_is_the_text_and_members_go_beside_it() -> None:
     assert error.members == {"resourceId": "a", "resourceArn": "arn"}
 
 
+def test_a_list_of_problems_alone_begins_on_the_first_line() -> None:
+    error = errors.InvalidRequest(all_of(["one", "two"]))
+    assert str(error) == error.message == error.reason == "- one\n- two"
+
+
 def test_the_provisioning_topics_have_codes_of_their_own() -> None:
     kinds = [errors.InvalidParameters, errors.InvalidOwnershipToken, errors.InvalidSigningRequest]
     assert [kind.code for kind in kinds] == [

@@ -186,6 +186,11 @@ def test_it_is_made_anew_when_key_and_certificate_do_not_fit(folder: Path) -> No
 # --- passphrases ------------------------------------------------------------------------------------------------------
 
 
+def test_a_passphrase_file_that_is_not_there_is_told_by_its_setting(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match=r"authority\.passphrase_file.* cannot be read: No such file"):
+        start(folder, authority__passphrase_file=str(tmp_path / "nofile"))
+
+
 def test_a_passphrase_from_a_file(folder: Path, tmp_path: Path) -> None:
     file = tmp_path / "passphrase"
     file.write_text("correct horse\nand what stands below\n")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +14,7 @@ from fleetgate.cli import show
 from fleetgate.cli.place import Here, here
 from fleetgate.cli.show import Json, Limit
 from fleetgate.database.port import Tx
+from fleetgate.errors import InvalidRequest
 from fleetgate.names import Act
 from fleetgate.registry import access_keys, functions, registration_functions
 
@@ -42,6 +45,7 @@ async def bind(
     as_json: Json = False,
 ) -> None:
     """Bind a handler file to a function's name, anew where it was bound."""
+    _check_handler(file, handler)
     path = str(file.absolute())
     bound = await here.change(
         "BindFunction",
@@ -120,6 +124,39 @@ async def on_registration(
         details,
     )
     show.say(f"{name} is called for {whose}, with access key {bound.access_key_id}.")
+
+
+def _check_handler(file: Path, handler: str) -> None:
+    """Read, not run: the file is the server's to import. Raises InvalidRequest where no question could be answered."""
+    try:
+        body = ast.parse(file.read_bytes(), str(file)).body
+    except (SyntaxError, ValueError, OSError) as error:
+        line = f", line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
+        words = error.msg if isinstance(error, SyntaxError) else str(error)
+        raise InvalidRequest(
+            f"{file}{line} is no Python that can be read: {words}. Mend it, and bind it again."
+        ) from error
+    names = {name for statement in body for name in _names(statement)}
+    if handler not in names and not _says_little(body):
+        defined = sorted(each.name for each in body if isinstance(each, ast.FunctionDef))
+        there = f"It has {', '.join(defined)}; name one with --handler." if defined else "It has no function."
+        raise InvalidRequest(f"{file} has no {handler}. {there}")
+
+
+def _names(statement: ast.stmt) -> Iterator[str]:
+    """What *statement* at the top of a file gives a name."""
+    for node in ast.walk(statement):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        elif isinstance(node, ast.alias):
+            yield node.asname or node.name.partition(".")[0]
+
+
+def _says_little(body: list[ast.stmt]) -> bool:
+    """`from x import *` may bring any name."""
+    return any(isinstance(node, ast.alias) and node.name == "*" for each in body for node in ast.walk(each))
 
 
 def arn(here: Here, name: str) -> str:

@@ -16,6 +16,7 @@ from fleetgate.cli.show import Json, Limit
 from fleetgate.database.port import Tx
 from fleetgate.errors import InvalidRequest
 from fleetgate.names import Act, Realm
+from fleetgate.provisioning.rebind import rule_of
 from fleetgate.registry import templates
 from fleetgate.registry.templates import Reprovisioning, Type
 from fleetgate.template.document import Kind, parse
@@ -283,7 +284,10 @@ def _is_file(text: str) -> bool:
 
 
 def _whole(tx: Tx, realm: Realm, name: str) -> dict[str, Any]:
-    return show.record(templates.get(tx, realm, name), arn=realm.arn("provisioningtemplate", name))
+    template = templates.get(tx, realm, name)
+    return show.record(
+        template, arn=realm.arn("provisioningtemplate", name), reprovisioning_in_force=str(rule_of(template))
+    )
 
 
 def _version(tx: Tx, realm: Realm, name: str, version: int | None) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from fleetgate.names import Act
 from fleetgate.registry import pages, statements
 from fleetgate.registry.pages import Page
 
+LONGEST_LABEL: Final = 256
 _ID: Final = re.compile(r"[A-Z0-9]{16,128}")
 
 
@@ -54,6 +55,8 @@ def create(tx: Tx, act: Act, key_id: str, *, label: str, sealed_secret: str) -> 
     """An active key of the act's account. Raises AlreadyExists for a taken id, InvalidRequest for a malformed one."""
     if not _ID.fullmatch(key_id):
         raise InvalidRequest("An access key id is 16 to 128 capital letters and digits.")
+    if len(label) > LONGEST_LABEL:
+        raise InvalidRequest(f"A label has at most {LONGEST_LABEL} characters, not {len(label)}.")
     if not statements.insert_new(
         tx,
         "access_keys",

@@ -3,6 +3,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 
 def keys(call: Any) -> list[str]:
     """Access keys of functions."""
@@ -15,6 +17,7 @@ def test_bind_list_unbind(call: Any, tmp_path: Path) -> None:
     bound = call("function", "bind", "approve", "hook.py", "--handler", "decide", "--json").json
     assert (bound["file"], bound["handler"]) == (str(tmp_path / "hook.py"), "decide")
     assert bound["arn"] == "arn:aws:lambda:us-east-1:123456789012:function:approve"
+    (tmp_path / "hook.py").write_text("lambda_handler = decide = print\n")
     call("function", "bind", "approve", "hook.py")
     (listed,) = call("function", "list", "--json").json
     assert listed["handler"] == "lambda_handler"
@@ -56,5 +59,25 @@ def test_a_file_that_is_not_there(call: Any) -> None:
 
 
 def test_a_name_that_cannot_be(call: Any, tmp_path: Path) -> None:
-    (tmp_path / "hook.py").write_text("")
+    (tmp_path / "hook.py").write_text("from elsewhere import *\n")
     assert "function name" in call("function", "bind", "a b", "hook.py", status=1).err
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("def decide(event, context): ...\n", "hook.py has no lambda_handler. It has decide; name one with --handler."),
+        ("x = 1\n", "hook.py has no lambda_handler. It has no function."),
+        ("def lambda_handler(\n", "hook.py, line 1 is no Python that can be read"),
+        ("\0", "is no Python that can be read"),
+    ],
+)
+def test_a_file_that_could_answer_nothing(call: Any, tmp_path: Path, source: str, words: str) -> None:
+    (tmp_path / "hook.py").write_text(source)
+    assert words in call("function", "bind", "approve", "hook.py", status=1).err
+    assert call("function", "list", "--json").json == []
+
+
+def test_the_file_is_read_and_not_run(call: Any, tmp_path: Path) -> None:
+    (tmp_path / "hook.py").write_text("if True:\n    from os import abort as lambda_handler\nraise SystemExit(3)\n")
+    call("function", "bind", "approve", "hook.py")

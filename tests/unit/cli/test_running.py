@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import json
 import os
 import signal
@@ -104,6 +105,17 @@ def test_a_ready_file_that_cannot_be_is_told_before_the_start(
     assert "--ready-file" in said
     assert words in " ".join(said.replace("│", " ").split())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_made_at_the_start_is_left_alone_by_the_garbage_collector() -> None:
+    thresholds = gc.get_threshold()
+    try:
+        running.settled()
+        assert gc.get_freeze_count() > 0
+        assert gc.get_threshold() > thresholds
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*thresholds)
 
 
 def test_other_failures_come_through() -> None:

@@ -123,3 +123,16 @@ def test_a_dry_run_of_a_template_by_name(call: Any, tmp_path: Path) -> None:
 def test_a_file_that_is_no_text(anywhere: Any, tmp_path: Path) -> None:
     (tmp_path / "x.json").write_bytes(b"\xff")
     assert "UTF-8" in anywhere("template", "check", "x.json", status=1).err
+
+
+def test_the_reprovisioning_rule_in_force_is_shown(call: Any, body: Path) -> None:
+    def rules(name: str) -> tuple[str | None, str]:
+        shown = call("template", "show", name, "--json").json
+        return shown["reprovisioning"], shown["reprovisioning_in_force"]
+
+    call("template", "create", "plain", str(body))
+    call("template", "create", "asking", str(body), "--hook", "approve")
+    call("template", "create", "strict", str(body), "--reprovisioning", "never")
+    assert (rules("plain"), rules("asking")) == ((None, "same-key"), (None, "hook"))
+    assert rules("strict") == ("never", "never")
+    assert "reprovisioning in force  same-key" in call("template", "show", "plain").out

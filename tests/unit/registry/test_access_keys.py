@@ -56,3 +56,9 @@ def test_generated_credentials_have_the_form_of_aws() -> None:
     assert made.id == "AKIAAAAQEAYEAUDAOCAJ"
     assert len(made.secret) == 40
     assert made.secret not in repr(made)
+
+
+def test_a_label_has_a_bound(tx: Tx, act: Act) -> None:
+    with pytest.raises(InvalidRequest, match="at most 256 characters, not 257"):
+        access_keys.create(tx, act, "AKIA" + "L" * 16, label="x" * 257, sealed_secret="s")
+    assert access_keys.create(tx, act, "AKIA" + "L" * 16, label="x" * 256, sealed_secret="s").label == "x" * 256

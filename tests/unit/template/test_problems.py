@@ -10,7 +10,7 @@ def test_every_problem_is_told_once_and_in_order() -> None:
     problems = Problems()
     for problem in ("second", "first", "second"):
         problems.tell(problem)
-    with pytest.raises(InvalidParameters, match=r"\A\n- second\n- first\Z"):
+    with pytest.raises(InvalidParameters, match=r"\A- second\n- first\Z"):
         problems.throw(InvalidParameters)
 
 
