@@ -47,7 +47,7 @@ def test_on_registration(call: Any, tmp_path: Path) -> None:
 
 def test_on_registration_of_what_is_not_there(call: Any, tmp_path: Path) -> None:
     assert "No function greet is bound" in call("function", "on-registration", "greet", status=1).err
-    (tmp_path / "hook.py").write_text("")
+    (tmp_path / "hook.py").write_text("def lambda_handler(event, context): ...\n")
     call("function", "bind", "greet", "hook.py")
     assert "is not registered" in call("function", "on-registration", "greet", "--ca", "a" * 64, status=1).err
     assert "64 hexadecimal digits" in call("function", "on-registration", "greet", "--ca", "a", status=1).err
