@@ -65,7 +65,7 @@ def test_the_api_speaks_tls_where_it_has_a_certificate(tmp_path: Path) -> None:
     assert context is not None
     assert context.minimum_version is ssl.TLSVersion.TLSv1_2
     private_key.write_text(keys.private_key_pem(keys.generate(KeyKind.EC_P256)))
-    with pytest.raises(Unavailable, match="TLS certificate .* cannot be used"):
+    with pytest.raises(Unavailable, match=r"TLS certificate .* cannot be used"):
         app._api_context(with_tls)
 
 
