@@ -493,6 +493,31 @@ async def test_a_request_is_acknowledged_and_answered_without_a_subscription(hal
     assert json.loads(answer.payload)["statusCode"] == 403
 
 
+async def test_an_answer_that_comes_soon_takes_the_acknowledgement_along(
+    hall: Hall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = Slow(monkeypatch)
+    caller = await let_in(hall, ALL)
+    sent: list[bytes] = []
+    monkeypatch.setattr(caller.wire, "write", sent.append)
+    caller.send(Publish(CREATE, b"{}", QoS.AT_LEAST_ONCE, packet_id=1))
+    slow.go.set()
+    await caller.idle()
+    [together] = sent
+    assert [type(packet) for packet in caller.connection.receive(together, 0)] == [PubAck, Publish]
+
+
+async def test_an_answer_that_takes_its_time_does_not_hold_up_the_acknowledgement(
+    hall: Hall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = Slow(monkeypatch)
+    caller = await let_in(hall, ALL)
+    caller.send(Publish(CREATE, b"{}", QoS.AT_LEAST_ONCE, packet_id=1))
+    assert await caller.receive() == PubAck(1)
+    slow.go.set()
+    assert isinstance(await caller.receive(), Publish)
+
+
 async def test_what_comes_meanwhile_waits_its_turn(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
     slow = Slow(monkeypatch)
     caller = await let_in(hall, ALL)
