@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -14,7 +15,7 @@ from fleetgate.policy import variables
 from fleetgate.policy.document import Document, parse
 from fleetgate.policy.evaluate import Named, Rights
 from fleetgate.policy.variables import Context
-from fleetgate.registry import attachments, certificates, claims, things
+from fleetgate.registry import attachments, certificates, claims, policies, things
 from fleetgate.registry.certificates import Certificate, Mode, Status
 
 
@@ -90,19 +91,20 @@ class Grounds:
         return Rights(self.policies, self.context if more is None else more)
 
 
-def grounds(tx: Tx, principal: Principal, client_id: str, address: str) -> Grounds:
+def grounds(tx: Tx, principal: Principal, client_id: str | None, address: str) -> Grounds:
     """The policies of the certificate, and, where the connection may speak for a thing, of that thing's groups. A
     certificate of CreateProvisioningClaim has one that nobody attached and nobody can alter.
 
     It may speak for the thing that the client id names, if the certificate is attached to it, or for the
-    certificate's exclusive thing under any client id (AWS: thing policy variables).
+    certificate's exclusive thing under any client id (AWS: thing policy variables). Without a client id only
+    the exclusive thing is left.
     """
     thing = _speaks_for(tx, principal, client_id)
     name = thing.name if thing.attached else None
     found = attachments.policies_for(tx, principal.realm, principal.fingerprint, name)
-    policies = tuple(Named(policy, str(version), _parsed(document)) for policy, version, document in found)
+    held = tuple(Named(policy, str(version), _parsed(document)) for policy, version, document in found)
     if not principal.certificate.listed:
-        policies += _of_claim(tx, principal)
+        held += _of_claim(tx, principal)
     needs_certificate = any("iot:certificate." in document.lower() for _, _, document in found)
     context = variables.connection(
         client_id=client_id,
@@ -110,14 +112,14 @@ def grounds(tx: Tx, principal: Principal, client_id: str, address: str) -> Groun
         thing=thing,
         certificate=_facts(principal.certificate.pem) if needs_certificate else None,
     )
-    return Grounds(policies, context, name)
+    return Grounds(held, context, name)
 
 
-def _speaks_for(tx: Tx, principal: Principal, client_id: str) -> variables.Thing:
-    chosen = attachments.spoken_for(tx, principal.realm, principal.fingerprint, client_id)
+def _speaks_for(tx: Tx, principal: Principal, client_id: str | None) -> variables.Thing:
+    chosen = attachments.spoken_for(tx, principal.realm, principal.fingerprint, client_id or "")
     if chosen is None:
         # Known only as not attached, so that a condition on IsAttached has something to look at.
-        return variables.Thing(client_id)
+        return variables.Thing(client_id or "")
     thing = things.get(tx, principal.realm, chosen.thing_name)
     return variables.Thing(thing.name, thing.type_name, thing.attributes, attached=True, exclusive=chosen.exclusive)
 
@@ -145,6 +147,12 @@ def _provisioning(realm: Realm, template: str) -> Document:
     ]
     allow = [{"Effect": "Allow", "Action": actions, "Resource": arns} for actions, arns in statements]
     return parse(json.dumps({"Version": "2012-10-17", "Statement": allow}))
+
+
+def named(tx: Tx, realm: Realm, wanted: Iterable[str]) -> tuple[Named, ...]:
+    """The default versions of the policies of these names. Raises NotFound."""
+    versions = [policies.get_version(tx, realm, name) for name in wanted]
+    return tuple(Named(each.policy_name, str(each.version), _parsed(each.document)) for each in versions)
 
 
 @lru_cache(maxsize=4096)

@@ -11,6 +11,7 @@ from typing import Final
 from fleetgate.api import (
     attachments,
     authorities,
+    authorization,
     certificates,
     claims,
     endpoints,
@@ -129,6 +130,8 @@ OPERATIONS: Final[Mapping[str, Handler]] = {
     "DetachPrincipalPolicy": Write(attachments.detach_principal_policy, _POLICY, ("principal",)),
     "ListPrincipalPolicies": Read(attachments.list_principal_policies),
     "ListPolicyPrincipals": Read(attachments.list_policy_principals),
+    "GetEffectivePolicies": Read(authorization.get_effective_policies),
+    "TestAuthorization": Read(authorization.test_authorization),
     # provisioning
     "CreateProvisioningTemplate": Write(templates.create_provisioning_template, _TEMPLATE, ("type", "enabled")),
     "DescribeProvisioningTemplate": Glance(templates.describe_provisioning_template),
