@@ -122,6 +122,17 @@ TEXTS = [
     "arn:aws:acm:us-east-1:123456789012:certificate/ab-1",
     "https://example.com/a",
     "https://ingestion-a1.b2.sfdcnow.com/streams/a/b/event",
+    "123456789012",  # from here on: what iam and sts ask for
+    "/a/",
+    "AKIA0123456789ABCDEF",
+    "123456",
+    "a.example.com",
+    "v1",
+    "o-abcdefghij",
+    "p-12345678",
+    "aws:SourceIp",
+    "o-abcdefghij/r-abcd/ou-abcd-abcdefgh/",
+    "o-a1b2c3d4e5/r-f6g7h8i9j0example/ou-ghi0-awsccccc/ou-jkl0-awsddddd/",
 ]
 
 

@@ -38,7 +38,7 @@ class NoSuchService(Exception):
 
 
 class UnsupportedModel(Exception):
-    """The model uses something that no operation of iot, iot-data or sts needs; it must be taught here first."""
+    """The model uses something that no operation of iot, iot-data, iam or sts needs; it must be taught here first."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -113,6 +113,7 @@ class Model:
         self.service = service
         self.version: str = metadata["apiVersion"]
         self.protocol: str = metadata["protocol"]
+        self.namespace: str = metadata.get("xmlNamespace", "")  # of answers in XML
         self.signing_name: str = metadata.get("signingName", metadata["endpointPrefix"])
         self.errors: Mapping[str, ErrorShape] = MappingProxyType(_errors(description["shapes"]))
         self._raw: Mapping[str, Any] = description["operations"]
@@ -269,7 +270,7 @@ def _errors(shapes: Mapping[str, Any]) -> dict[str, ErrorShape]:
 
 
 def load(service: str) -> Model:
-    """The newest model that botocore ships of *service* (`iot`, `iot-data`, `sts`). Raises NoSuchService."""
+    """The newest model that botocore ships of *service* (`iot`, `iot-data`, `iam`, `sts`). Raises NoSuchService."""
     return Model(service, json.loads(_read(service)))
 
 
