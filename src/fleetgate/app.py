@@ -34,6 +34,7 @@ from fleetgate.pki.keys import KeyKind
 from fleetgate.pki.pool import KeyPool
 from fleetgate.provisioning import bulk
 from fleetgate.provisioning.bound_hooks import BoundHooks
+from fleetgate.provisioning.functions import BoundFunctions
 from fleetgate.provisioning.just_in_time import JustInTime
 from fleetgate.provisioning.registration_handlers import RegistrationHandlers
 from fleetgate.registry import audit, issuances
@@ -86,6 +87,7 @@ class Works:
     installation: Installation
     dispatcher: Dispatcher
     upkeep: Upkeep
+    functions: BoundFunctions
 
 
 @asynccontextmanager
@@ -99,6 +101,7 @@ async def works(config: Config, clock: Callable[[], int] = clock) -> AsyncIterat
             await database.write(lambda tx: _note_founding(tx, installation, clock()))
         dispatcher, upkeep = Dispatcher(database), Upkeep(database, clock)
         hooks = BoundHooks(config.hooks, os.urandom)
+        functions = BoundFunctions(config.hooks, database, installation.vault, os.urandom)
         keys = KeyPool(KeyKind(config.authority.device_key), config.authority.key_pool)
         try:
             yield Works(
@@ -109,6 +112,7 @@ async def works(config: Config, clock: Callable[[], int] = clock) -> AsyncIterat
                     keys=keys,
                     vault=installation.vault,
                     hooks=hooks,
+                    functions=functions,
                     clock=clock,
                     entropy=os.urandom,
                     committed=dispatcher.stir,
@@ -117,11 +121,13 @@ async def works(config: Config, clock: Callable[[], int] = clock) -> AsyncIterat
                 installation,
                 dispatcher,
                 upkeep,
+                functions,
             )
             await _finish(upkeep)
         finally:
             keys.close()
             await hooks.close()
+            await functions.close()
     finally:
         await database.close()
 
@@ -182,7 +188,8 @@ async def serve(config: Config, reset: Reset | None = None, clock: Callable[[], 
         handlers: RegistrationHandlers | None = None
         try:
             server = await _open_doors(config, opened, courier, listener, doors)
-            handlers = RegistrationHandlers(runtime, server.api_url)
+            opened.functions.api_url = server.api_url
+            handlers = RegistrationHandlers(runtime)
             opened.dispatcher.add(handlers.consume)
             tasks += [
                 _keep_running("dispatcher", opened.dispatcher.run),

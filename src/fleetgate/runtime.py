@@ -6,7 +6,7 @@ import asyncio
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from fleetgate.config import Config
 from fleetgate.database.port import Database, Tx
@@ -19,6 +19,9 @@ from fleetgate.pki.seal import Vault
 from fleetgate.pki.signer import Signer
 
 T = TypeVar("T")
+
+Entropy: TypeAlias = Callable[[int], bytes]
+"""So many random bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,18 @@ class Hooks(Protocol):
         """The hook behind a template's `targetArn`; *function* is the handler file bound to it in the registry."""
 
 
+class Functions(Protocol):
+    """Functions of an account and region, called where AWS calls AWS Lambda."""
+
+    async def invoke(self, act: Act, target_arn: str, payload: Any, time_limit: int = 30_000) -> Any:
+        """What the function returns for *payload* (JSON values both). It is the one of the act's realm that
+        *target_arn* (an ARN, or a bare name) ends with; *time_limit* is in milliseconds. No transaction may be open.
+
+        Raises FunctionUnavailable (none bound, no process, its access key is switched off), FunctionTimedOut,
+        FunctionFailed (it raised, or returned what JSON cannot say), Unavailable (no database).
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """Somebody was told no: who, what for, and why. Written to the audit trail in the background."""
@@ -86,9 +101,10 @@ class Runtime:
     """Key pairs for those who let the server make theirs."""
     vault: Vault
     hooks: Hooks
+    functions: Functions
     clock: Callable[[], int]
     """Milliseconds UTC."""
-    entropy: Callable[[int], bytes]
+    entropy: Entropy
     committed: Callable[[], None]
     """Told after every commit, so that the outbox is looked at."""
     refused: Callable[[Refusal], None]

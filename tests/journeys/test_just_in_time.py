@@ -14,7 +14,7 @@ from tests.pki import TestAuthority
 from tests.server import REALM, Identity, Live, policy_document, statement
 
 from fleetgate.names import Realm
-from fleetgate.registry import access_keys, attachments, audit, registration_functions
+from fleetgate.registry import attachments, audit, function_keys, registration_functions
 from fleetgate.registry.events import CertificateStatusChanged
 
 if TYPE_CHECKING:
@@ -301,21 +301,17 @@ def lambda_handler(event, context):
 """
 
 
-def bind(live: Live, name: str, source: str, ca: str | None = None) -> str:
-    """Have a handler file called for registrations; its access key's id."""
+def bind(live: Live, name: str, source: str, ca: str | None = None) -> None:
+    """Have a handler file called for registrations."""
     live.bind(name, source)
-    runtime = live.server.runtime
-    key = access_keys.generate(runtime.entropy)
-    sealed = runtime.vault.seal(key.secret)
-    live.write(lambda tx, act: registration_functions.bind(tx, act, name, ca, key, sealed))
-    return key.id
+    live.write(lambda tx, act: registration_functions.bind(tx, act, name, ca))
 
 
 def test_a_published_handler_runs_here(
     live: Live, iot: IoTClient, maker: Maker, connect: Connect, knock: Knock
 ) -> None:
     ca = maker.register(iot)
-    key = bind(live, maker.name, HANDLER, ca)
+    bind(live, maker.name, HANDLER, ca)
     device = maker.device(f"{maker.name}-1")
     knock(device, device.fingerprint)
     live.happenings.wait_for(
@@ -326,7 +322,9 @@ def test_a_published_handler_runs_here(
     assert inside.publish("foo/bar/another/up") == NOT_AUTHORIZED
     entries = live.read(lambda tx: audit.page(tx, REALM, action="UpdateCertificate", limit=1000).items)
     [done] = [each for each in entries if device.fingerprint in each.target]
-    assert key in done.actor
+    key = live.read(lambda tx: function_keys.find(tx, REALM, maker.name))
+    assert key is not None
+    assert key.id in done.actor
 
 
 def test_a_device_that_got_another_certificate(

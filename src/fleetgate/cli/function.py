@@ -13,10 +13,8 @@ from fleetgate import names
 from fleetgate.cli import show
 from fleetgate.cli.place import Here, here
 from fleetgate.cli.show import Json, Limit
-from fleetgate.database.port import Tx
 from fleetgate.errors import InvalidRequest
-from fleetgate.names import Act
-from fleetgate.registry import access_keys, functions, registration_functions
+from fleetgate.registry import functions, registration_functions
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
@@ -78,13 +76,8 @@ async def list_(here: Here, *, limit: Limit = None, as_json: Json = False) -> No
 @app.command()
 @here
 async def unbind(here: Here, name: Name) -> None:
-    """Take a binding away: templates with that hook provision nobody from then on."""
-
-    def take_away(tx: Tx, act: Act) -> None:
-        registration_functions.forget(tx, act, name)
-        functions.delete(tx, act, name)
-
-    await here.change("UnbindFunction", arn(here, name), take_away)
+    """Take a binding away, with the function's access key: templates with that hook provision nobody from then on."""
+    await here.change("UnbindFunction", arn(here, name), lambda tx, act: functions.delete(tx, act, name))
     show.say(f"{name} is bound no more.")
 
 
@@ -115,15 +108,13 @@ async def on_registration(
         )
         show.say(f"{name} is called no more for {whose}.")
         return
-    key = access_keys.generate(here.runtime.entropy)
-    sealed = here.runtime.vault.seal(key.secret)
-    bound = await here.change(
+    await here.change(
         "BindRegistrationFunction",
         arn(here, name),
-        lambda tx, act: registration_functions.bind(tx, act, name, fingerprint, key, sealed),
+        lambda tx, act: registration_functions.bind(tx, act, name, fingerprint),
         details,
     )
-    show.say(f"{name} is called for {whose}, with access key {bound.access_key_id}.")
+    show.say(f"{name} is called for {whose}.")
 
 
 def _check_handler(file: Path, handler: str) -> None:

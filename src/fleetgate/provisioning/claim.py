@@ -34,7 +34,7 @@ from fleetgate.names import Act
 from fleetgate.pki import csr, keys
 from fleetgate.provisioning import rebind
 from fleetgate.provisioning.apply import Outcome, apply
-from fleetgate.provisioning.bound_hooks import function_name
+from fleetgate.provisioning.functions import function_name
 from fleetgate.provisioning.serial import serial_of
 from fleetgate.registry import attachments, audit, certificates, claims, events, functions, outbox, templates, tokens
 from fleetgate.registry.certificates import Certificate, Status

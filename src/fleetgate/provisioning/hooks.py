@@ -21,7 +21,7 @@ from urllib.parse import SplitResult, urlsplit
 import httptools
 import structlog
 
-from fleetgate.errors import FleetgateError, InvalidRequest
+from fleetgate.errors import FleetgateError, FunctionFailed, FunctionTimedOut, InvalidRequest
 from fleetgate.provisioning.function import Function
 from fleetgate.runtime import HookAnswer, HookRequest
 
@@ -107,15 +107,22 @@ class HttpsHook:
 
     async def decide(self, request: HookRequest) -> HookAnswer:
         try:
-            async with asyncio.timeout(self._limit / 1000), self._places:
-                return judge(await self._ask(json.dumps(question(request)).encode(), request.request_id))
-        except TimeoutError:
-            return _no(f"{self._shown} did not answer within {self._limit} ms")
-        except (OSError, ValueError, RecursionError, httptools.HttpParserError) as error:
-            return _no(f"{self._shown}: {error}")
+            return judge(await self.invoke(question(request), request.request_id))
+        except FunctionFailed as error:
+            return _no(error.message)
         except Exception as error:
             log.exception("hook failed", template=request.template_arn, request_id=request.request_id)
             return _no(f"{self._shown}: {type(error).__name__}: {error}")
+
+    async def invoke(self, payload: Any, request_id: str) -> Any:
+        """What the address answers to *payload* (JSON values both). Raises FunctionFailed."""
+        try:
+            async with asyncio.timeout(self._limit / 1000), self._places:
+                return await self._ask(json.dumps(payload).encode(), request_id)
+        except TimeoutError:
+            raise FunctionTimedOut(f"{self._shown} did not answer within {self._limit} ms") from None
+        except (OSError, ValueError, RecursionError, httptools.HttpParserError) as error:
+            raise FunctionFailed(f"{self._shown}: {error}") from error
 
     async def _ask(self, body: bytes, request_id: str) -> Any:
         async with self._connection() as (reader, writer):

@@ -30,6 +30,7 @@ TABLES: Final = (
     "provisioning_templates",
     "registration_functions",
     "functions",
+    "function_keys",
     "tags",
     "access_keys",
     "outbox",

@@ -1,4 +1,4 @@
-"""Functions: the name at the end of a hook's Lambda ARN, and the Python handler that stands behind it here."""
+"""Functions: the name at the end of a Lambda ARN, and the Python handler that stands behind it here."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from fleetgate import names
 from fleetgate.database.port import Row, Tx
 from fleetgate.errors import NotFound
 from fleetgate.names import Act, Realm
-from fleetgate.registry import pages
+from fleetgate.registry import function_keys, pages
 from fleetgate.registry.pages import Page
 
 
@@ -52,8 +52,9 @@ def get(tx: Tx, realm: Realm, name: str) -> Function:
 
 
 def delete(tx: Tx, act: Act, name: str) -> None:
-    """Raises NotFound."""
+    """With what it is called for, and with its access key. Raises NotFound."""
     get(tx, act.realm, name)
+    function_keys.forget(tx, act, name)
     tx.run("DELETE FROM functions WHERE realm = :realm AND name = :name", realm=str(act.realm), name=name)
 
 

@@ -1,7 +1,4 @@
-"""Which functions are called when a certificate presents itself and waits for activation (just-in-time registration).
-
-A function has one access key for all its bindings; it is made with the first and deleted with the last.
-"""
+"""Which functions are called when a certificate presents itself and waits for activation (JITR)."""
 
 from __future__ import annotations
 
@@ -11,8 +8,7 @@ from typing import Final
 from fleetgate.database.port import Row, Tx
 from fleetgate.errors import NotFound
 from fleetgate.names import Act, Realm
-from fleetgate.registry import access_keys, authorities, functions
-from fleetgate.registry.access_keys import Credentials
+from fleetgate.registry import authorities, functions
 
 _EVERY: Final = ""
 
@@ -22,30 +18,22 @@ class Binding:
     function_name: str
     ca_fingerprint: str | None
     """None: whichever registered CA signed the certificate."""
-    access_key_id: str
     created_at: int
 
 
-def bind(tx: Tx, act: Act, name: str, ca_fingerprint: str | None, key: Credentials, sealed_secret: str) -> Binding:
-    """Call the function *name* from now on; done again it changes nothing. *key* becomes the function's own, unless it
-    has one. Raises NotFound for an unknown function or CA.
+def bind(tx: Tx, act: Act, name: str, ca_fingerprint: str | None) -> Binding:
+    """Call the function *name* from now on; done again it changes nothing. Raises NotFound for an unknown function or
+    CA.
     """
     functions.get(tx, act.realm, name)
     if ca_fingerprint is not None:
         authorities.get(tx, act.realm, ca_fingerprint)
-    present = of_function(tx, act.realm, name)
-    if present:
-        key_id = present[0].access_key_id
-    else:
-        key_id = key.id
-        access_keys.create(tx, act, key_id, label=f"function/{name}", sealed_secret=sealed_secret)
     tx.run(
-        """INSERT INTO registration_functions (realm, function_name, ca_fingerprint, access_key_id, created_at)
-           VALUES (:realm, :name, :ca, :key, :now) ON CONFLICT (realm, function_name, ca_fingerprint) DO NOTHING""",
+        """INSERT INTO registration_functions (realm, function_name, ca_fingerprint, created_at)
+           VALUES (:realm, :name, :ca, :now) ON CONFLICT (realm, function_name, ca_fingerprint) DO NOTHING""",
         realm=str(act.realm),
         name=name,
         ca=ca_fingerprint or _EVERY,
-        key=key_id,
         now=act.now,
     )
     return next(each for each in of_function(tx, act.realm, name) if each.ca_fingerprint == ca_fingerprint)
@@ -53,7 +41,6 @@ def bind(tx: Tx, act: Act, name: str, ca_fingerprint: str | None, key: Credentia
 
 def unbind(tx: Tx, act: Act, name: str, ca_fingerprint: str | None) -> None:
     """Raises NotFound."""
-    present = of_function(tx, act.realm, name)
     if not tx.run(
         """DELETE FROM registration_functions
            WHERE realm = :realm AND function_name = :name AND ca_fingerprint = :ca""",
@@ -63,23 +50,6 @@ def unbind(tx: Tx, act: Act, name: str, ca_fingerprint: str | None) -> None:
     ):
         of_whom = f"certificates of CA {ca_fingerprint}" if ca_fingerprint else "certificates of every CA"
         raise NotFound(f"Function {name} is not called for {of_whom}.")
-    if len(present) == 1:
-        _delete_key(tx, act, present[0])
-
-
-def forget(tx: Tx, act: Act, name: str) -> None:
-    """Every binding of a function that is about to be deleted, and its access key."""
-    present = of_function(tx, act.realm, name)
-    for each in present:
-        tx.run(
-            """DELETE FROM registration_functions
-               WHERE realm = :realm AND function_name = :name AND ca_fingerprint = :ca""",
-            realm=str(act.realm),
-            name=name,
-            ca=each.ca_fingerprint or _EVERY,
-        )
-    if present:
-        _delete_key(tx, act, present[0])
 
 
 def of_function(tx: Tx, realm: Realm, name: str) -> list[Binding]:
@@ -104,11 +74,5 @@ def of_authority(tx: Tx, realm: Realm, ca_fingerprint: str) -> list[Binding]:
     return [found[name] for name in sorted(found)]
 
 
-def _delete_key(tx: Tx, act: Act, binding: Binding) -> None:
-    """An operator may have deleted it before."""
-    if access_keys.find(tx, binding.access_key_id) is not None:
-        access_keys.delete(tx, act, binding.access_key_id)
-
-
 def _binding(row: Row) -> Binding:
-    return Binding(row["function_name"], row["ca_fingerprint"] or None, row["access_key_id"], row["created_at"])
+    return Binding(row["function_name"], row["ca_fingerprint"] or None, row["created_at"])

@@ -12,7 +12,8 @@ import pytest
 from fleetgate.config import FunctionConfig, HooksConfig
 from fleetgate.errors import InvalidRequest
 from fleetgate.names import Realm
-from fleetgate.provisioning.bound_hooks import BoundHooks, function_name
+from fleetgate.provisioning.bound_hooks import BoundHooks
+from fleetgate.provisioning.functions import function_name
 from fleetgate.runtime import HookRequest
 
 REALM = Realm("123456789012", "us-east-1")

@@ -10,14 +10,12 @@ from typing import Any
 
 import pytest
 from tests.fleet import opened
-from tests.server import REALM
 from tests.unit.provisioning.test_just_in_time import Plant
 
 from fleetgate.pki import certificate as x509s
 from fleetgate.provisioning.registration_handlers import MOST_AT_ONCE, RegistrationHandlers
-from fleetgate.registry import access_keys, functions, outbox, registration_functions
+from fleetgate.registry import functions, outbox, registration_functions
 
-URL = "http://127.0.0.1:1"
 TELL = """
 import json, os
 
@@ -35,20 +33,17 @@ class Works(Plant):
     def __init__(self, house: Any, folder: Path) -> None:
         super().__init__(house)
         self.folder = folder
-        self.handlers = RegistrationHandlers(house.runtime, URL)
+        self.handlers = RegistrationHandlers(house.runtime)
 
-    async def bind(self, name: str, source: str = TELL, ca: str | None = None) -> access_keys.Credentials:
+    async def bind(self, name: str, source: str = TELL, ca: str | None = None) -> None:
         file = self.folder / f"{name}.py"
         file.write_text(source)
-        key = access_keys.generate(self.runtime.entropy)
-        sealed = self.runtime.vault.seal(key.secret)
 
         def enter(tx: Any, act: Any) -> None:
             functions.put(tx, act, name, str(file), "lambda_handler")
-            registration_functions.bind(tx, act, name, ca, key, sealed)
+            registration_functions.bind(tx, act, name, ca)
 
         await self.write(enter)
-        return key
 
     async def comes(self) -> str:
         """A new device, and everything that this sets off; its fingerprint."""
@@ -74,16 +69,13 @@ async def works(tmp_path: Path) -> AsyncIterator[Works]:
         await found.handlers.close()
 
 
-async def test_a_function_gets_the_event_and_an_access_key(works: Works) -> None:
+async def test_a_function_gets_the_event(works: Works) -> None:
     ca = await works.register()
-    key = await works.bind("greet")
+    await works.bind("greet")
     fingerprint = await works.comes()
     [told] = works.told(fingerprint)
     assert (told["event"]["certificateId"], told["event"]["caCertificateId"]) == (fingerprint, ca.fingerprint)
-    environment = told["environment"]
-    assert environment["AWS_ENDPOINT_URL"] == URL
-    assert (environment["AWS_ACCESS_KEY_ID"], environment["AWS_SECRET_ACCESS_KEY"]) == (key.id, key.secret)
-    assert environment["AWS_REGION"] == environment["AWS_DEFAULT_REGION"] == REALM.region
+    assert told["environment"]["AWS_ACCESS_KEY_ID"].startswith("AKIA")
 
 
 async def test_each_function_is_called_for_its_ca(works: Works) -> None:
@@ -93,7 +85,7 @@ async def test_each_function_is_called_for_its_ca(works: Works) -> None:
     assert len(works.told(await works.comes())) == 2
     await works.write(lambda tx, act: registration_functions.unbind(tx, act, "every", None))
     assert len(works.told(await works.comes())) == 1
-    await works.write(lambda tx, act: registration_functions.forget(tx, act, "this"))
+    await works.write(lambda tx, act: functions.delete(tx, act, "this"))
     assert works.told(await works.comes()) == []
 
 
@@ -108,19 +100,6 @@ async def test_a_function_that_fails_is_written_down_and_holds_nobody_up(works: 
     assert entry.target.endswith(":function:a-bad-one")
     assert "not today" in entry.reason
     assert entry.details["certificateId"] == fingerprint
-
-
-@pytest.mark.parametrize("gone", [True, False])
-async def test_a_key_that_is_not_there_any_more(works: Works, gone: bool) -> None:
-    await works.register()
-    key = await works.bind("greet")
-    if gone:
-        await works.write(lambda tx, act: access_keys.delete(tx, act, key.id))
-    else:
-        await works.write(lambda tx, act: access_keys.set_status(tx, act, key.id, access_keys.Status.INACTIVE))
-    assert works.told(await works.comes()) == []
-    [entry] = await works.audited("InvokeFunction")
-    assert f"its access key {key.id} is not there" in entry.reason
 
 
 async def test_other_events_call_nobody(works: Works) -> None:
