@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeAlias
 
 from fleetgate.database.port import Tx
 from fleetgate.errors import AccessDenied
@@ -20,7 +21,7 @@ from fleetgate.registry.certificates import Certificate, Mode, Status
 
 
 @dataclass(frozen=True, slots=True)
-class Principal:
+class CertificatePrincipal:
     """A device certificate that is in force: its holder has proven the key, and a realm knows it."""
 
     realm: Realm
@@ -31,12 +32,60 @@ class Principal:
         return self.certificate.fingerprint
 
     @property
+    def identifier(self) -> str:
+        """As lifecycle events and rules name it (AWS: `principalIdentifier`)."""
+        return self.certificate.fingerprint
+
+    @property
     def actor(self) -> str:
-        """As the audit trail names it."""
+        """As the audit trail names it; no two principals of a realm share one, whatever their identifiers are."""
         return f"cert/{self.certificate.fingerprint}"
 
+    @property
+    def ends_at(self) -> int | None:
+        """When it has to leave, in milliseconds UTC, if that is known now. A certificate is judged when it comes."""
+        return None
 
-def identify(tx: Tx, fingerprint: str, now: int) -> Principal:
+
+@dataclass(frozen=True, slots=True)
+class SignedPrincipal:
+    """Somebody who signed a request with an access key (SigV4): an operator, an application, a role's session."""
+
+    realm: Realm
+    identifier: str
+    actor: str
+    """An ARN."""
+    policies: tuple[Named, ...]
+    """All that its rights rest on."""
+    key_id: str = ""
+    ends_at: int | None = None
+    """When temporary credentials expire."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorizerPrincipal:
+    """A device that a custom authorizer let in, with the rights that its function answered."""
+
+    realm: Realm
+    authorizer: str
+    identifier: str
+    """The function's `principalId`."""
+    policies: tuple[Named, ...]
+    refresh_at: int | None = None
+    """When the function is to be asked again, in milliseconds UTC."""
+    ends_at: int | None = None
+    """When the connection has to end, in milliseconds UTC."""
+
+    @property
+    def actor(self) -> str:
+        return f"authorizer/{self.authorizer}/{self.identifier}"
+
+
+Principal: TypeAlias = CertificatePrincipal | SignedPrincipal | AuthorizerPrincipal
+"""Who is speaking."""
+
+
+def identify(tx: Tx, fingerprint: str, now: int) -> CertificatePrincipal:
     """The principal behind a certificate whose key was just proven.
 
     Raises AccessDenied, with the reason for the audit trail; the peer is told nothing.
@@ -50,7 +99,7 @@ def identify(tx: Tx, fingerprint: str, now: int) -> Principal:
     return _in_force(first, now)
 
 
-def identify_again(tx: Tx, principal: Principal, now: int) -> Principal:
+def identify_again(tx: Tx, principal: CertificatePrincipal, now: int) -> CertificatePrincipal:
     """*principal* as it stands now; another realm's registration of its certificate changes nothing for it.
 
     Raises AccessDenied when it is in force no more.
@@ -61,17 +110,17 @@ def identify_again(tx: Tx, principal: Principal, now: int) -> Principal:
     return _in_force(found, now)
 
 
-def _in_force(found: Certificate, now: int) -> Principal:
+def _in_force(found: Certificate, now: int) -> CertificatePrincipal:
     if found.status is not Status.ACTIVE:
         raise AccessDenied(f"Certificate {found.fingerprint} is {found.status}, not ACTIVE.")
     if now > found.not_after:
         raise AccessDenied(f"Certificate {found.fingerprint} has expired.")
     if now < found.not_before:
         raise AccessDenied(f"Certificate {found.fingerprint} is not valid yet.")
-    return Principal(found.realm, found)
+    return CertificatePrincipal(found.realm, found)
 
 
-def is_device(tx: Tx, principal: Principal) -> bool:
+def is_device(tx: Tx, principal: CertificatePrincipal) -> bool:
     """Whether the certificate is one device's own: it has a thing, and is no claim, which many devices share."""
     if claims.find(tx, principal.realm, principal.fingerprint) is not None:
         return False
@@ -92,13 +141,18 @@ class Grounds:
 
 
 def grounds(tx: Tx, principal: Principal, client_id: str | None, address: str) -> Grounds:
-    """The policies of the certificate, and, where the connection may speak for a thing, of that thing's groups. A
-    certificate of CreateProvisioningClaim has one that nobody attached and nobody can alter.
+    """The one place that says what a principal's rights rest on: who has no certificate brought its policies along.
 
-    It may speak for the thing that the client id names, if the certificate is attached to it, or for the
-    certificate's exclusive thing under any client id (AWS: thing policy variables). Without a client id only
-    the exclusive thing is left.
+    For a certificate they are its policies, and, where the connection may speak for a thing, those of that thing's
+    groups; a certificate of CreateProvisioningClaim has one that nobody attached and nobody can alter. It may speak for
+    the thing that the client id names, if the certificate is attached to it, or for the certificate's exclusive thing
+    under any client id (AWS: thing policy variables), the latter alone where there is no client id.
     """
+    if not isinstance(principal, CertificatePrincipal):
+        context = variables.connection(
+            client_id=client_id, source_ip=address or None, thing=variables.Thing(client_id or "")
+        )
+        return Grounds(principal.policies, context, None)
     thing = _speaks_for(tx, principal, client_id)
     name = thing.name if thing.attached else None
     found = attachments.policies_for(tx, principal.realm, principal.fingerprint, name)
@@ -115,7 +169,7 @@ def grounds(tx: Tx, principal: Principal, client_id: str | None, address: str) -
     return Grounds(held, context, name)
 
 
-def _speaks_for(tx: Tx, principal: Principal, client_id: str | None) -> variables.Thing:
+def _speaks_for(tx: Tx, principal: CertificatePrincipal, client_id: str | None) -> variables.Thing:
     chosen = attachments.spoken_for(tx, principal.realm, principal.fingerprint, client_id or "")
     if chosen is None:
         # Known only as not attached, so that a condition on IsAttached has something to look at.
@@ -124,7 +178,7 @@ def _speaks_for(tx: Tx, principal: Principal, client_id: str | None) -> variable
     return variables.Thing(thing.name, thing.type_name, thing.attributes, attached=True, exclusive=chosen.exclusive)
 
 
-def _of_claim(tx: Tx, principal: Principal) -> tuple[Named, ...]:
+def _of_claim(tx: Tx, principal: CertificatePrincipal) -> tuple[Named, ...]:
     """AWS does not say what such a certificate may do: here, ask for a certificate and provision by its template."""
     claim = claims.find(tx, principal.realm, principal.fingerprint)
     if claim is None or claim.template_name is None:

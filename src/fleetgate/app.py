@@ -26,6 +26,7 @@ from fleetgate.dispatch import Dispatcher
 from fleetgate.errors import Unavailable
 from fleetgate.gateway import mqtt
 from fleetgate.gateway.courier import Courier
+from fleetgate.gateway.entrance import Entrance
 from fleetgate.gateway.https import HttpDoors
 from fleetgate.gateway.listener import Doorway, Listener
 from fleetgate.installation import Installation, open_installation
@@ -215,10 +216,10 @@ async def serve(config: Config, reset: Reset | None = None, clock: Callable[[], 
 async def _open_doors(config: Config, opened: Works, courier: Courier, listener: Listener, doors: HttpDoors) -> Server:
     gateway = config.gateway
 
-    newcomers = JustInTime(opened.runtime)
+    entrance = Entrance(opened.runtime, JustInTime(opened.runtime))
 
     def mqtt_door(doorway: Doorway) -> asyncio.Protocol:
-        return mqtt.Door(opened.runtime, courier, newcomers, doorway)
+        return mqtt.Door(opened.runtime, courier, entrance, doorway)
 
     def by_protocol(doorway: Doorway) -> asyncio.Protocol:
         return mqtt_door(doorway) if doorway.tls.alpn in MQTT_PROTOCOLS else doors.door(doorway)

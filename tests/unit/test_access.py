@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from fleetgate import access
-from fleetgate.access import Principal
+from fleetgate.access import CertificatePrincipal
 from fleetgate.database.open import memory
 from fleetgate.database.port import Tx
 from fleetgate.errors import AccessDenied
@@ -20,6 +20,8 @@ from fleetgate.pki import certificate as x509
 from fleetgate.pki import keys
 from fleetgate.pki.issuer import IssuerCertificate
 from fleetgate.pki.profile import AWS_DEVICE, ROOT_CA, common_name
+from fleetgate.policy.document import parse
+from fleetgate.policy.evaluate import Named
 from fleetgate.registry import attachments, certificates, claims, policies, thing_groups, thing_types, things
 from fleetgate.registry.certificates import Certificate, Mode, Origin, Status
 
@@ -54,7 +56,7 @@ def certify(tx: Tx, act: Act = ACT, status: Status = Status.ACTIVE, **more: Any)
 def test_a_certificate_in_force(tx: Tx) -> None:
     known = certify(tx)
     principal = access.identify(tx, RED, NOW)
-    assert principal == Principal(REALM, known)
+    assert principal == CertificatePrincipal(REALM, known)
     assert (principal.fingerprint, principal.actor) == (RED, f"cert/{RED}")
 
 
@@ -222,3 +224,26 @@ def test_a_trusted_users_claim_may_provision_by_its_template_alone(tx: Tx) -> No
 def test_one_whose_claim_is_gone_may_nothing(tx: Tx) -> None:
     certify(tx, listed=False)
     assert not may(tx, PROVISION)
+
+
+# --- principals without a certificate ---------------------------------------------------------------------------------
+
+USER = "arn:aws:iam::123456789012:user/u"
+READS = Named("reads", "1", parse(json.dumps({"Version": "2012-10-17", "Statement": [
+    {"Effect": "Allow", "Action": "iot:Connect", "Resource": REALM.arn("client", "${iot:ClientId}")}
+]})))  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("principal", "actor"),
+    [
+        (access.SignedPrincipal(REALM, "AIDA1", USER, (READS,)), USER),
+        (access.AuthorizerPrincipal(REALM, "gate", "p1", (READS,)), "authorizer/gate/p1"),
+    ],
+)  # fmt: skip
+def test_who_has_no_certificate_brings_policies(tx: Tx, principal: access.Principal, actor: str) -> None:
+    found = access.grounds(tx, principal, "c", "127.0.0.1")
+    assert (principal.actor, principal.ends_at, found.thing) == (actor, None, None)
+    assert found.rights().decide("iot:Connect", REALM.arn("client", "c"))
+    assert not found.rights().decide("iot:Connect", REALM.arn("client", "d"))
+    assert found.context.get("iot:connection.thing.isattached") == ("false",)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from fleetgate import access
-from fleetgate.access import Grounds, Principal
+from fleetgate.access import CertificatePrincipal, Grounds
 from fleetgate.api.handling import Params, Result
 from fleetgate.api.policies import summary
 from fleetgate.database.port import Tx
@@ -106,7 +106,7 @@ def _grounds(tx: Tx, act: Act, params: Params) -> Grounds:
     fingerprint = None if principal is None else certificate_of(principal)
     if fingerprint is not None:
         attachments.fingerprint_of(act.realm, str(principal))  # of this account and region?
-        known = Principal(act.realm, certificates.get(tx, act.realm, fingerprint))
+        known = CertificatePrincipal(act.realm, certificates.get(tx, act.realm, fingerprint))
         found = access.grounds(tx, known, client_id, "")
     else:
         held = () if principal is None else access.named(tx, act.realm, sorted(_on(tx, act.realm, principal)))

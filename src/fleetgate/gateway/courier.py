@@ -1,4 +1,4 @@
-"""The in-process courier: one switchboard for each realm, and every live connection by its certificate.
+"""The in-process courier: one switchboard for each realm, and every live connection by its principal.
 
 It hears of every change that somebody's rights may hang on and has the connections concerned judged anew, or sent away.
 """
@@ -8,13 +8,14 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
 import structlog
 
 from fleetgate.gateway import eager
+from fleetgate.gateway.observer import SERVER, Nobody, Observer, Origin
 from fleetgate.names import Realm, certificate_of
 from fleetgate.provisioning.just_in_time import registered_event
 from fleetgate.registry import events, outbox
@@ -31,7 +32,8 @@ class Guest(Sink, Protocol):
     """A live connection, as the courier sees it."""
 
     realm: Realm
-    fingerprint: str
+    actor: str
+    """Its principal's: of one certificate, one authorizer's principal id, one operator."""
 
     @property
     def thing(self) -> str | None:
@@ -55,6 +57,8 @@ class Courier:
         shorter = min(rules.session_expiry_most, rules.session_expiry_unattached)
         self.passing = replace(rules, session_expiry_most=shorter)
         """The rules for a certificate that is not one device's own: its sessions do not last."""
+        self.observer: Observer = Nobody()
+        """Told of what happens at the door."""
         self.changes = 0
         """How often it has heard of changes: who looks something up meanwhile may have looked too early."""
         self.now = clock
@@ -66,15 +70,27 @@ class Courier:
     def switchboard(self, realm: Realm) -> Switchboard[Guest]:
         found = self._switchboards.get(realm)
         if found is None:
-            found = self._switchboards[realm] = Switchboard(self.rules)
+
+            def pass_on(will: Publish, client_id: str) -> None:
+                self.publish(realm, will, Origin(client_id))
+
+            found = self._switchboards[realm] = Switchboard(self.rules, pass_on)
         return found
 
+    def publish(self, realm: Realm, message: Publish, origin: Origin = SERVER) -> Awaitable[None] | None:
+        """Every message that was let in goes through here: to the subscribers, and to whoever observes. What is given
+        back, if anything, is to be awaited before the message is acknowledged.
+        """
+        if not message.topic.startswith("$aws/rules/"):
+            self.switchboard(realm).publish(message, self.now(), origin.client_id)
+        return self.observer.published(realm, message, origin)
+
     def enter(self, guest: Guest) -> None:
-        self._guests[guest.realm, guest.fingerprint].add(guest)
+        self._guests[guest.realm, guest.actor].add(guest)
 
     def leave(self, guest: Guest) -> None:
         """Also for a guest that never entered."""
-        key = (guest.realm, guest.fingerprint)
+        key = (guest.realm, guest.actor)
         self._guests[key].discard(guest)
         if not self._guests[key]:
             del self._guests[key]
@@ -111,7 +127,7 @@ class Courier:
 
     def disconnect(self, realm: Realm, fingerprint: str, reason: Reason, message: str) -> None:
         """End every connection that came with this certificate."""
-        self._send_away(tuple(self._guests.get((realm, fingerprint), ())), reason, message)
+        self._send_away(self._with(realm, fingerprint), reason, message)
 
     def dismiss(self, reason: Reason, message: str) -> None:
         """Send everybody away."""
@@ -143,7 +159,7 @@ class Courier:
             try:
                 guest.judge_anew()
             except Exception:
-                log.exception("connection not judged anew", realm=str(guest.realm), certificate=guest.fingerprint)
+                log.exception("connection not judged anew", realm=str(guest.realm), actor=guest.actor)
                 self._send_away((guest,), Reason.UNSPECIFIED_ERROR, "")
 
     def give_up(self, entries: Sequence[outbox.Entry]) -> None:
@@ -162,7 +178,7 @@ class Courier:
             try:
                 guest.dismiss(reason, message)
             except Exception:
-                log.exception("connection not closed", realm=str(guest.realm), certificate=guest.fingerprint)
+                log.exception("connection not closed", realm=str(guest.realm), actor=guest.actor)
 
     def _retire(self, realm: Realm, fingerprint: str, message: str) -> None:
         self.disconnect(realm, fingerprint, Reason.NOT_AUTHORIZED, message)
@@ -170,14 +186,14 @@ class Courier:
     def _announce(self, realm: Realm, topic: str, content: dict[str, Any]) -> None:
         """A message of the server's own, to whoever may have it and subscribed."""
         message = Publish(topic, json.dumps(content).encode(), QoS.AT_LEAST_ONCE)
-        self.switchboard(realm).publish(message, self.now())
+        self.publish(realm, message)
 
     def _concerned(self, realm: Realm, event: events.Event) -> Iterable[Guest]:
         match event:
             case events.AttachmentChanged(_, target) if fingerprint := certificate_of(target):
-                return self._guests.get((realm, fingerprint), ())
+                return self._with(realm, fingerprint)
             case events.PrincipalChanged(_, fingerprint):
-                return self._guests.get((realm, fingerprint), ())
+                return self._with(realm, fingerprint)
             case events.PolicyChanged(policy):
                 return [guest for guest in self._within(realm) if guest.holds(policy)]
             case events.ThingUpdated(thing) | events.ThingDeleted(thing) | events.GroupMembershipChanged(_, thing):
@@ -185,6 +201,9 @@ class Courier:
             case events.AttachmentChanged() | events.ThingGroupDeleted():
                 return [guest for guest in self._within(realm) if guest.thing is not None]
         return ()
+
+    def _with(self, realm: Realm, fingerprint: str) -> Iterable[Guest]:
+        return tuple(self._guests.get((realm, f"cert/{fingerprint}"), ()))
 
     def _within(self, realm: Realm) -> Iterable[Guest]:
         return [guest for (home, _), some in self._guests.items() if home == realm for guest in some]

@@ -20,7 +20,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from fleetgate import authority
-from fleetgate.access import Principal, identify_again
+from fleetgate.access import CertificatePrincipal, Principal, identify_again
 from fleetgate.database.port import Tx
 from fleetgate.errors import (
     AccessDenied,
@@ -57,6 +57,13 @@ class Asker:
 
     principal: Principal
     client_id: str
+
+    @property
+    def certificate(self) -> CertificatePrincipal:
+        """Raises AccessDenied where it has none: what is asked for here rests on one."""
+        if not isinstance(self.principal, CertificatePrincipal):
+            raise AccessDenied("Only a connection with a client certificate can ask for a certificate.")
+        return self.principal
 
 
 async def create_keys(runtime: Runtime, act: Act, asker: Asker) -> dict[str, Any]:
@@ -136,7 +143,7 @@ async def _may_ask(runtime: Runtime, act: Act, asker: Asker) -> None:
     """Before a certificate is made for anybody: is there any way that this asker could complete, and room for one more
     that waits to be provisioned? Without that bound a stolen claim could have the CA sign without end.
     """
-    config, fingerprint = runtime.config.claims, asker.principal.fingerprint
+    config, fingerprint = runtime.config.claims, asker.certificate.fingerprint
 
     def look(tx: Tx) -> None:
         remaining: int | None = config.default_budget
@@ -183,10 +190,10 @@ def _registered(tx: Tx, act: Act, runtime: Runtime, fingerprint: str) -> Claim:
 async def _keep(runtime: Runtime, act: Act, asker: Asker, issued: authority.Issued) -> str:
     """Certificate and token in one transaction; the token itself goes to the device and nowhere else."""
     token = b64encode(runtime.entropy(_TOKEN_BYTES)).decode()
-    claim = asker.principal.fingerprint
+    claim = asker.certificate.fingerprint
 
     def keep(tx: Tx) -> None:
-        identify_again(tx, asker.principal, act.now)
+        identify_again(tx, asker.certificate, act.now)
         authority.record(tx, act, issued, Status.PENDING_ACTIVATION, claim_fingerprint=claim)
         tokens.issue(
             tx,
@@ -242,7 +249,7 @@ def _open(tx: Tx, act: Act, asker: Asker, template_name: str, digest: str) -> _C
         raise AccessDenied(f"Provisioning template {template_name} is of type {template.type}, not FLEET_PROVISIONING.")
     if not template.enabled:
         raise AccessDenied(f"Provisioning template {template_name} is disabled.")
-    fingerprint = tokens.check(tx, act, digest, claim_fingerprint=asker.principal.fingerprint)
+    fingerprint = tokens.check(tx, act, digest, claim_fingerprint=asker.certificate.fingerprint)
     bound = None
     if template.hook_target_arn is not None:
         function = functions.find(tx, act.realm, function_name(template.hook_target_arn))
@@ -266,7 +273,7 @@ async def _ask(
         raise AccessDenied(HOOK_DENIED, reason=reason)
     answer = await hook.decide(
         HookRequest(
-            claim_certificate_id=asker.principal.fingerprint,
+            claim_certificate_id=asker.certificate.fingerprint,
             certificate_id=case.certificate.fingerprint,
             certificate_pem=case.certificate.pem,
             template_arn=act.realm.arn("provisioningtemplate", case.template.name),
@@ -317,8 +324,8 @@ def _settle(
 
     A hook may think for seconds, in which the asker can be revoked and the template change: both are looked at again.
     """
-    claim = asker.principal.fingerprint
-    identify_again(tx, asker.principal, act.now)
+    claim = asker.certificate.fingerprint
+    identify_again(tx, asker.certificate, act.now)
     _be_unchanged(tx, act, case.template)
     tokens.redeem(tx, act, case.digest, claim_fingerprint=claim)
     new = certificates.get(tx, act.realm, case.certificate.fingerprint)

@@ -16,6 +16,7 @@ from tests.server import REALM
 from fleetgate import authority
 from fleetgate.database.port import Tx
 from fleetgate.gateway.courier import Courier
+from fleetgate.gateway.entrance import Entrance
 from fleetgate.gateway.mqtt import Door
 from fleetgate.pki import certificate as certificates
 from fleetgate.pki import keys
@@ -184,8 +185,8 @@ class Hall:
         return identity.fingerprint
 
     def call(self, certificate: x509.Certificate | None, runtime: Runtime | None = None) -> Caller:
-        newcomers = JustInTime(runtime or self.runtime)
-        caller = Caller(Door(runtime or self.runtime, self.courier, newcomers, Visitor(certificate)))
+        here = runtime or self.runtime
+        caller = Caller(Door(here, self.courier, Entrance(here, JustInTime(here)), Visitor(certificate)))
         self.callers.append(caller)
         return caller
 

@@ -23,7 +23,7 @@ RED, BLUE = "a" * 64, "b" * 64
 @dataclass(eq=False)
 class Someone:
     realm: Realm = HERE
-    fingerprint: str = RED
+    actor: str = f"cert/{RED}"
     thing: str | None = None
     policies: tuple[str, ...] = ()
     judged: int = 0
@@ -75,13 +75,13 @@ def test_guests_come_and_go(courier: Courier) -> None:
     assert set(courier.guests()) == {first, second}
     courier.leave(first)
     courier.leave(first)
-    courier.leave(Someone(fingerprint=BLUE))
+    courier.leave(Someone(actor=f"cert/{BLUE}"))
     assert courier.guests() == [second]
 
 
 @pytest.mark.parametrize("status", [Status.INACTIVE, Status.REVOKED])
 def test_a_certificate_put_out_of_force_ends_its_connections(courier: Courier, status: Status) -> None:
-    guests = [Someone(), Someone(), Someone(fingerprint=BLUE), Someone(realm=THERE)]
+    guests = [Someone(), Someone(), Someone(actor=f"cert/{BLUE}"), Someone(realm=THERE)]
     enter(courier, *guests)
     courier.consume([entry(events.CertificateStatusChanged(RED, str(status), "ACTIVE"))])
     assert [bool(guest.dismissed) for guest in guests] == [True, True, False, False]
@@ -126,8 +126,8 @@ def test_a_change_is_told_to_those_whose_rights_may_rest_on_it(
     guests = {
         "red": Someone(policies=("p",)),
         "red thing": Someone(thing="t"),
-        "blue": Someone(fingerprint=BLUE, policies=("q",)),
-        "blue thing": Someone(fingerprint=BLUE, thing="u"),
+        "blue": Someone(actor=f"cert/{BLUE}", policies=("q",)),
+        "blue thing": Someone(actor=f"cert/{BLUE}", thing="u"),
         "elsewhere": Someone(realm=THERE, policies=("p",), thing="t"),
     }
     enter(courier, *guests.values())
@@ -159,7 +159,7 @@ def test_one_that_cannot_be_judged_is_sent_away_and_harms_nobody_else(courier: C
 
 
 def test_what_could_not_be_told_sends_the_realm_away(courier: Courier) -> None:
-    guests = [Someone(), Broken(fingerprint=BLUE), Someone(fingerprint=BLUE), Someone(realm=THERE)]
+    guests = [Someone(), Broken(actor=f"cert/{BLUE}"), Someone(actor=f"cert/{BLUE}"), Someone(realm=THERE)]
     enter(courier, *guests)
     changes = courier.changes
     courier.give_up([entry(events.PolicyChanged("p", 2)), entry(events.PolicyChanged("q", 2))])

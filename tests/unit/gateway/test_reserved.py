@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.server import REALM
 from tests.unit.gateway.callers import ALL, Hall
 
-from fleetgate.access import Principal
+from fleetgate.access import CertificatePrincipal
 from fleetgate.errors import AccessDenied, FleetgateError, Refused, Throttled, Unavailable
 from fleetgate.gateway import reserved
 from fleetgate.gateway.reserved import Call
@@ -89,7 +89,7 @@ class Desk:
 async def desk(hall: Hall) -> Desk:
     fingerprint = certificates.fingerprint(await hall.certificate(ALL))
     known = await hall.runtime.database.read(lambda tx: registry.get(tx, REALM, fingerprint))
-    return Desk(hall, Asker(Principal(Realm(REALM.account, REALM.region), known), "c"))
+    return Desk(hall, Asker(CertificatePrincipal(Realm(REALM.account, REALM.region), known), "c"))
 
 
 def calling(flow: Callable[[Any], Any], form: str = "json") -> Call:

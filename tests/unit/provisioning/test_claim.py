@@ -14,7 +14,7 @@ import pytest
 from tests.fleet import ClaimFleet, House, make_fleet, opened
 from tests.server import REALM, ROLE, template_body
 
-from fleetgate.access import Principal
+from fleetgate.access import CertificatePrincipal
 from fleetgate.agent import keys as device_keys
 from fleetgate.database.port import Tx
 from fleetgate.errors import (
@@ -57,7 +57,7 @@ class Factory:
 
     async def asker(self, fingerprint: str | None = None) -> Asker:
         found = await self.read(lambda tx: certificates.get(tx, REALM, fingerprint or self.fleet.fingerprint))
-        return Asker(Principal(REALM, found), "device-1")
+        return Asker(CertificatePrincipal(REALM, found), "device-1")
 
     async def from_csr(self, key: str | None = None, by: str | None = None) -> dict[str, Any]:
         request = {"certificateSigningRequest": device_keys.signing_request(key or self.key, "")}

@@ -7,7 +7,7 @@ caller's: it calls `due` when `next_due` says so.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Protocol, TypeVar, cast
 
@@ -108,8 +108,10 @@ class _Offer:
 class Switchboard(Generic[S]):
     """Sessions, subscriptions, wills and retained messages of one server."""
 
-    def __init__(self, rules: Rules = AWS) -> None:
+    def __init__(self, rules: Rules = AWS, pass_on: Callable[[Publish, str], object] | None = None) -> None:
+        """*pass_on* is given wills and their client identifiers, to publish them; `publish`, if it is not given."""
         self.rules = rules
+        self._pass_on = pass_on
         self.retained = Retained(rules)
         self._clients: dict[str, _Client[S]] = {}
         self._away: dict[str, dict[str, None]] = {}  # by owner: identifiers without a connection, in order of leaving
@@ -265,7 +267,10 @@ class Switchboard(Generic[S]):
         message = Publish(
             will.topic, will.payload, will.qos, will.retain, properties=cast("Properties", properties or NO_PROPERTIES)
         )
-        self.publish(message, now, client_id)
+        if self._pass_on is None:
+            self.publish(message, now, client_id)
+        else:
+            self._pass_on(message, client_id)
 
     def _wake(self, at: int | None, client_id: str) -> None:
         if at is None:

@@ -1,0 +1,103 @@
+"""Who is behind a CONNECT, and what they may do: the one place where each kind of principal comes in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from fleetgate import access
+from fleetgate.access import CertificatePrincipal, Grounds, Principal
+from fleetgate.database.port import Tx
+from fleetgate.errors import Refused
+from fleetgate.gateway.listener import Visitor
+from fleetgate.names import Realm
+from fleetgate.pki import certificate
+from fleetgate.policy.evaluate import Rights
+from fleetgate.provisioning.just_in_time import JustInTime
+from fleetgate.runtime import Runtime
+from fleetgate.wire.mqtt.packets import V5, Connect
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    principal: Principal
+    grounds: Grounds
+    passing: bool
+    """Its sessions do not last: it is no device of its own."""
+
+
+class Entrance:
+    """Shared by all connections of a server."""
+
+    def __init__(self, runtime: Runtime, newcomers: JustInTime) -> None:
+        self._runtime, self._newcomers = runtime, newcomers
+
+    async def authenticate(
+        self, visitor: Visitor, packet: Connect, client_id: str, *, lasting: bool
+    ) -> Admission | None:
+        """None for those who are nobody, or not yet. Raises Refused, with the reason for the audit trail.
+
+        Neither is told anything.
+
+        *lasting*: the session that is asked for would outlive what a passing client is given. With a certificate and
+        SQLite this never waits.
+        """
+        if visitor.certificate is None:
+            return None
+        fingerprint = certificate.fingerprint(visitor.certificate)
+        now, address = self._runtime.clock(), visitor.address
+
+        def look(tx: Tx) -> Admission:
+            found = access.identify(tx, fingerprint, now)
+            passing = lasting and not access.is_device(tx, found)
+            return Admission(found, access.grounds(tx, found, client_id, address), passing)
+
+        try:
+            return await self._runtime.database.glance(look)
+        except Refused:
+            # A certificate of a registered CA is taken in for the next connection; this one ends all the same.
+            if await self._newcomers.meet(visitor.certificate, visitor.server_name):
+                return None
+            raise
+
+    async def look_again(self, principal: Principal, client_id: str, address: str) -> tuple[Principal, Grounds]:
+        """The principal and its rights as they stand now. Raises Refused when it may no longer be here."""
+
+        def look(tx: Tx) -> tuple[Principal, Grounds]:
+            found = principal
+            if isinstance(found, CertificatePrincipal):
+                found = access.identify_again(tx, found, self._runtime.clock())
+            return found, access.grounds(tx, found, client_id, address)
+
+        return await self._runtime.database.glance(look)
+
+
+def called(visitor: Visitor) -> str:
+    """A peer that was not let in, as the audit trail names it."""
+    return "unknown" if visitor.certificate is None else f"cert/{certificate.fingerprint(visitor.certificate)}"
+
+
+def questions(packet: Connect, grounds: Grounds, client_id: str, realm: Realm) -> Iterator[tuple[str, str, Rights]]:
+    """What a CONNECT has to be allowed: action, resource and the rights that hold for it. `iot:Connect` is judged
+    under conditions of its own, and the will as the messages that it becomes.
+    """
+    wishes = {"iot:ConnectAttributes": _connect_attributes(packet)}
+    if packet.will is not None:
+        wishes["iot:LastWillTopic"] = [realm.arn("topic", packet.will.topic)]
+    rights = grounds.rights(grounds.context.extended(wishes))
+    yield "iot:Connect", realm.arn("client", client_id), rights
+    if packet.will is not None:
+        topic = realm.arn("topic", packet.will.topic)
+        yield "iot:Publish", topic, grounds.rights()
+        if packet.will.retain:
+            yield "iot:RetainPublish", topic, grounds.rights()
+
+
+def _connect_attributes(packet: Connect) -> list[str]:
+    attributes = []
+    expiry = packet.properties.get("session_expiry_interval", 0)
+    if expiry if packet.version >= V5 else not packet.clean_start:
+        attributes.append("PersistentConnect")
+    if packet.will is not None:
+        attributes.append("LastWill")
+    return attributes
