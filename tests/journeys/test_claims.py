@@ -19,8 +19,8 @@ from tests.journeys.paho_device import (
 from tests.server import REALM, Batch, Live, template_body
 
 from fleetgate.registry import attachments, certificates, claims, templates, things
+from fleetgate.registry.budgets import Rate
 from fleetgate.registry.certificates import Status
-from fleetgate.registry.claims import Rate
 from fleetgate.registry.templates import Reprovisioning
 
 Connect = Callable[..., Device]

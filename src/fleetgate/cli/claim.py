@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from fleetgate.cli import show, values
+from fleetgate.cli import claim_batch, show, values
 from fleetgate.cli.place import Here, here
 from fleetgate.cli.show import Json, Limit
 from fleetgate.database.port import Tx
@@ -20,10 +20,12 @@ from fleetgate.pki import keys
 from fleetgate.pki.keys import KeyKind
 from fleetgate.provisioning import claim_certificate
 from fleetgate.provisioning.claim_certificate import Budget
-from fleetgate.registry import claims
-from fleetgate.registry.claims import Claim, Rate
+from fleetgate.registry import claim_batches, claims
+from fleetgate.registry.budgets import Rate
+from fleetgate.registry.claims import Claim
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
+app.add_typer(claim_batch.app, name="batch", help="What all claims with one label may do together.")
 
 _COLUMNS = {
     "fingerprint": "certificate",
@@ -150,7 +152,7 @@ async def show_(here: Here, certificate: WhichClaim, *, as_json: Json = False) -
 
     record = await here.read(whole)
     if not as_json:
-        record["serials"] = [f"{each['serial']} {_use(each)}" for each in record["serials"]]
+        record["serials"] = [show.use(each) for each in record["serials"]]
     show.details(record, as_json)
 
 
@@ -254,7 +256,8 @@ async def _switch(here: Here, certificate: str | None, batch: str | None, *, ena
         target = here.realm.arn("claimbatch", batch)
 
         def move(tx: Tx, act: Act) -> int:
-            if not claims.page(tx, here.realm, None, 1, batch=batch).items:
+            known = claim_batches.find(tx, here.realm, batch) or claims.page(tx, here.realm, None, 1, batch=batch).items
+            if not known:
                 raise NotFound(f"No claim has the batch {batch!r}. See what there is with: fleetgate claim list")
             return claims.set_batch_enabled(tx, act, batch, enabled)
 
@@ -282,7 +285,8 @@ def _budget(
 
 
 def _record(claim: Claim, **more: Any) -> dict[str, Any]:
-    return show.record(claim, "window_started", "window_used", **more)
+    shared = None if claim.shared is None else {"used": claim.shared.used, "maximum": claim.shared.maximum}
+    return show.record(claim, "window_started", "window_used", "shared", batch_budget=shared, **more)
 
 
 def _which(tx: Tx, realm: Realm, beginning: str) -> Claim:
@@ -316,10 +320,6 @@ def _files(prefix: Path) -> tuple[Path, Path]:
 def _write(path: Path, text: str) -> None:
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(text)
-
-
-def _use(serial: dict[str, Any]) -> str:
-    return f"used by {serial['thing_name']}" if serial["used_at"] else "free"
 
 
 def _arn(here: Here, claim: Claim) -> str:

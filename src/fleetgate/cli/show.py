@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fleetgate.names import Realm
-from fleetgate.registry.claims import Rate
+from fleetgate.registry.budgets import Rate
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document instead of a table.")]
 Limit = Annotated[
@@ -87,6 +87,11 @@ def rate(value: Rate) -> str:
     """`100/1m`, as the options take it."""
     unit, size = next(each for each in _INTERVALS if value.interval % each[1] == 0)
     return f"{value.count}/{value.interval // size}{unit}"
+
+
+def use(serial: Record) -> str:
+    """A serial number's record, in a line."""
+    return f"{serial['serial']} " + (f"used by {serial['thing_name']}" if serial["used_at"] else "free")
 
 
 # --- output -----------------------------------------------------------------------------------------------------------

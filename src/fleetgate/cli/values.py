@@ -10,7 +10,7 @@ from typing import Final
 
 import typer
 
-from fleetgate.registry.claims import Rate
+from fleetgate.registry.budgets import Rate
 
 _UNITS: Final = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _DURATION: Final = re.compile(r"([0-9]{0,9})(ms|s|m|h|d)")

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
@@ -88,11 +88,9 @@ async def create_from_csr(runtime: Runtime, act: Act, asker: Asker, request: Map
 
     Raises InvalidSigningRequest, and what `create_keys` raises.
     """
-    await _may_ask(runtime, act, asker)
     pem = request.get("certificateSigningRequest")
-    if not isinstance(pem, str) or not pem:
-        raise InvalidSigningRequest("Send the signing request as PEM text in certificateSigningRequest.")
-    verified = csr.parse(pem)
+    await _may_ask(runtime, act, asker, lambda: _verified(pem).public_key)
+    verified = _verified(pem)
     issued = await authority.issue(runtime, act, verified.public_key, csr=verified)
     token = await _keep(runtime, act, asker, issued)
     return {
@@ -100,6 +98,13 @@ async def create_from_csr(runtime: Runtime, act: Act, asker: Asker, request: Map
         "certificateId": issued.fingerprint,
         "certificatePem": issued.pem,
     }
+
+
+def _verified(pem: object) -> csr.VerifiedCsr:
+    """Raises InvalidSigningRequest."""
+    if not isinstance(pem, str) or not pem:
+        raise InvalidSigningRequest("Send the signing request as PEM text in certificateSigningRequest.")
+    return csr.parse(pem)
 
 
 async def register_thing(
@@ -139,9 +144,13 @@ def _standing(tx: Tx, act: Act, fingerprint: str) -> Claim | _Standing:
     return _Standing.UNREGISTERED
 
 
-async def _may_ask(runtime: Runtime, act: Act, asker: Asker) -> None:
+async def _may_ask(
+    runtime: Runtime, act: Act, asker: Asker, proven: Callable[[], keys.PublicKey] | None = None
+) -> None:
     """Before a certificate is made for anybody: is there any way that this asker could complete, and room for one more
     that waits to be provisioned? Without that bound a stolen claim could have the CA sign without end.
+
+    *proven*: the key that it asks with. A claim that has nothing left still answers the devices that it made.
     """
     config, fingerprint = runtime.config.claims, asker.certificate.fingerprint
 
@@ -149,7 +158,7 @@ async def _may_ask(runtime: Runtime, act: Act, asker: Asker) -> None:
         remaining: int | None = config.default_budget
         match _standing(tx, act, fingerprint):
             case Claim() as claim:
-                claims.check(act, claim)
+                claims.check(act, claim, has_place=lambda: _has_place(tx, act, claim, proven))
                 remaining = claim.remaining
             case _Standing.DEVICE:
                 remaining = 0
@@ -166,6 +175,10 @@ async def _may_ask(runtime: Runtime, act: Act, asker: Asker) -> None:
             )
 
     await runtime.database.glance(look)
+
+
+def _has_place(tx: Tx, act: Act, claim: Claim, proven: Callable[[], keys.PublicKey] | None) -> bool:
+    return proven is not None and claims.has_place(tx, act, claim, keys.public_key_fingerprint(proven()))
 
 
 def _may_begin(tx: Tx, act: Act, runtime: Runtime, fingerprint: str) -> None:

@@ -13,8 +13,9 @@ from fleetgate.errors import AlreadyExists
 from fleetgate.names import Act, Realm
 from fleetgate.pki import keys
 from fleetgate.registry import attachments, audit, claims, policies, templates
+from fleetgate.registry.budgets import Rate
 from fleetgate.registry.certificates import Status
-from fleetgate.registry.claims import Claim, Rate
+from fleetgate.registry.claims import Claim
 from fleetgate.runtime import Runtime
 
 _REQUESTS: Final = ("$aws/certificates/create/*", "$aws/certificates/create-from-csr/*")

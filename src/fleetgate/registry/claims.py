@@ -2,6 +2,7 @@
 
 A claim certificate sits in every device of a batch, so it must be taken for stolen. What limits the damage is kept
 here: which template, how many devices, how fast, from when to when, for which serial numbers, and a switch to end it.
+A batch of claims may have bounds of its own besides (`claim_batches`): both hold, and both are spent at once.
 
 What a device is told: a refusal says the same whether the certificate is no claim, is switched off, has run out, or
 asks for the wrong template or serial number, because each of those would tell a thief what to try next. Only a claim
@@ -11,7 +12,7 @@ the error has it all, for the audit trail.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final
@@ -19,14 +20,16 @@ from typing import Any, Final
 from fleetgate.database.port import Row, Tx
 from fleetgate.errors import AccessDenied, AlreadyExists, InvalidRequest, NotFound, Throttled
 from fleetgate.names import Act, Realm
-from fleetgate.registry import certificates, outbox, pages, statements
+from fleetgate.registry import budgets, certificates, claim_batches, outbox, pages, statements
+from fleetgate.registry.budgets import Rate
 from fleetgate.registry.certificates import Status
+from fleetgate.registry.claim_batches import Batch
+from fleetgate.registry.claim_serials import OF_BATCHES, OF_CLAIMS, Lists, Serial
 from fleetgate.registry.events import ClaimChanged
 from fleetgate.registry.pages import Page
 
 TRUSTED_USER_LIFETIME: Final = 300_000
 """How long a claim of CreateProvisioningClaim holds, in milliseconds."""
-LONGEST_SERIAL: Final = 128
 REFUSED: Final = "This certificate may not provision a device this way."
 TOO_FAST: Final = "Too many devices ask with this claim certificate. Try again later."
 
@@ -36,18 +39,6 @@ class Kind(StrEnum):
     """Built into devices when they are made."""
     TRUSTED_USER = "trusted-user"
     """Made by CreateProvisioningClaim for one installation job."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """At most *count* devices in each *interval* (milliseconds), counted from the first of them."""
-
-    count: int
-    interval: int
-
-    def __post_init__(self) -> None:
-        if self.count < 1 or self.interval < 1:
-            raise InvalidRequest("A rate has a count and an interval of 1 at least.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,17 +64,18 @@ class Claim:
     created_at: int
     updated_at: int
 
+    shared: Batch | None
+    """The batch, where it has a budget of its own."""
+
+    @property
+    def title(self) -> str:
+        return f"Claim {self.fingerprint}"
+
     @property
     def remaining(self) -> int | None:
-        return None if self.maximum is None else max(0, self.maximum - self.used)
-
-
-@dataclass(frozen=True, slots=True)
-class Serial:
-    serial: str
-    thing_name: str | None
-    """The thing that it was used for."""
-    used_at: int | None
+        """How many devices more, by its own bound and its batch's; None without either."""
+        both = (budgets.remaining(self), None if self.shared is None else self.shared.remaining)
+        return min((each for each in both if each is not None), default=None)
 
 
 def register(
@@ -178,22 +170,7 @@ def add_serials(tx: Tx, act: Act, fingerprint: str, serials: Iterable[str]) -> i
     """
     get(tx, act.realm, fingerprint)
     listed = list(serials)
-    if bad := [serial for serial in listed if not _plausible(serial)]:
-        raise InvalidRequest(
-            f"A serial number has 1 to {LONGEST_SERIAL} printable characters, unlike {', '.join(map(repr, bad[:5]))}."
-        )
-    added = sum(
-        statements.insert_new(
-            tx,
-            "claim_serials",
-            realm=str(act.realm),
-            fingerprint=fingerprint,
-            serial=serial,
-            thing_name=None,
-            used_at=None,
-        )
-        for serial in listed
-    )
+    added = OF_CLAIMS.add(tx, act.realm, fingerprint, listed)
     if listed:
         tx.run(
             """UPDATE claims SET serials_listed = 1, updated_at = :now
@@ -205,9 +182,11 @@ def add_serials(tx: Tx, act: Act, fingerprint: str, serials: Iterable[str]) -> i
     return added
 
 
-_SELECT: Final = """
-    SELECT c.*, x.status FROM claims c
-    JOIN certificates x ON x.realm = c.realm AND x.fingerprint = c.fingerprint"""
+# One statement also for a claim whose batch has a budget: the other claims pay one look into an index.
+_SELECT: Final = f"""
+    SELECT c.*, x.status, {claim_batches.COLUMNS} FROM claims c
+    JOIN certificates x ON x.realm = c.realm AND x.fingerprint = c.fingerprint
+    LEFT JOIN claim_batches b ON b.realm = c.realm AND b.batch = c.batch"""  # noqa: S608 # names of columns
 
 
 def find(tx: Tx, realm: Realm, fingerprint: str) -> Claim | None:
@@ -226,32 +205,68 @@ def get(tx: Tx, realm: Realm, fingerprint: str) -> Claim:
     raise NotFound(f"Certificate {fingerprint} is no registered claim of this account and region.")
 
 
-def check(act: Act, claim: Claim, template: str | None = None) -> None:
+def check(act: Act, claim: Claim, template: str | None = None, has_place: Callable[[], bool] = lambda: False) -> None:
     """Could this claim provision one more device now? For the step before, in which a certificate is made for it.
 
-    Raises AccessDenied and Throttled as `spend` does. *template* None: not known yet.
+    *has_place* is asked where nothing is left: whether the one who asks was counted before (see `has_place`). Raises
+    AccessDenied and Throttled as `spend` does. *template* None: not known yet.
     """
     _be_sound(act, claim, template)
-    if claim.remaining == 0:
-        raise AccessDenied(REFUSED, reason=_spent(claim))
-    _paced(claim, act.now)
+    problem = next((why for budget in _budgets(claim) if (why := budgets.exhausted(budget))), None)
+    if problem and not has_place():
+        raise AccessDenied(REFUSED, reason=problem)
+    _be_patient(act, claim)
+
+
+def has_place(tx: Tx, act: Act, claim: Claim, public_key_fingerprint: str) -> bool:
+    """Was this key, which the caller has seen proven, provisioned by *claim*, and is its certificate in force?
+
+    Such a device lost the answer, or what it had. It may ask again though nothing is left, for what it asks for next
+    is its own thing, which costs nothing.
+    """
+    rows = tx.rows(
+        """SELECT 1 FROM certificates
+           WHERE public_key_fingerprint = :key AND realm = :realm AND claim_fingerprint = :claim AND status = 'ACTIVE'
+           LIMIT 1""",
+        key=public_key_fingerprint,
+        realm=str(act.realm),
+        claim=claim.fingerprint,
+    )
+    return bool(rows)
 
 
 def spend(
     tx: Tx, act: Act, claim: Claim, template: str, serial: str | None = None, thing_name: str | None = None
 ) -> Claim:
-    """Count one device against *claim*, as it was read in this transaction: the claim as it is afterwards.
+    """Count one device against *claim*, as it was read in this transaction, and its batch: the claim as it is then.
 
-    Where serial numbers are listed, *serial* must be on the list and is from now on *thing_name*'s: it makes no other
-    thing. A thing that this claim made before (a lost answer, a device set back) costs nothing of the budget; the rate
-    counts it. Raises AccessDenied, or Throttled, with the `reason` for the audit trail.
+    Where serial numbers are listed, *serial* must be on each list and is from now on *thing_name*'s: it makes no other
+    thing. A thing that this claim made before (a lost answer, a device set back) costs nothing of the budget, and one
+    that any claim of the batch made costs nothing of the batch's; the rates count it. Raises AccessDenied, or
+    Throttled, with the `reason` for the audit trail.
     """
     _be_sound(act, claim, template)
-    listed_use = claim.serials_listed and _is_repeated(tx, act, claim, serial, thing_name)
-    repeated = listed_use or _made(tx, act, claim, thing_name)
-    if claim.remaining == 0 and not repeated:
-        raise AccessDenied(REFUSED, reason=_spent(claim))
-    window_started, window_used = _paced(claim, act.now)
+    lists = _lists(claim)
+    listed = {each: _listed_use(tx, act, each, owner, serial, thing_name) for each, owner in lists.items()}
+    repeated = listed.get(OF_CLAIMS, False) or _made(tx, act, claim, thing_name)
+    if not repeated and (problem := budgets.exhausted(claim)):
+        raise AccessDenied(REFUSED, reason=problem)
+    shared = claim.shared
+    if shared is not None:
+        known = repeated or listed.get(OF_BATCHES, False) or _made_by_batch(tx, act, shared, thing_name)
+        if not known and (problem := budgets.exhausted(shared)):
+            raise AccessDenied(REFUSED, reason=problem)
+    _be_patient(act, claim)
+    if shared is not None:
+        shared = claim_batches.count(tx, act, shared, repeated=known)
+    for each, owner in lists.items():
+        if not listed[each]:
+            each.use(tx, act, owner, serial or "", thing_name)
+    return _count(tx, act, replace(claim, shared=shared), repeated=repeated)
+
+
+def _count(tx: Tx, act: Act, claim: Claim, *, repeated: bool) -> Claim:
+    window_started, window_used = budgets.paced(claim, act.now)
     spent = replace(
         claim,
         used=claim.used + (0 if repeated else 1),
@@ -270,8 +285,6 @@ def spend(
         realm=str(act.realm),
         fingerprint=claim.fingerprint,
     )
-    if claim.serials_listed and not listed_use:
-        _use(tx, act, claim.fingerprint, serial or "", thing_name)
     return spent
 
 
@@ -293,7 +306,8 @@ def set_enabled(tx: Tx, act: Act, fingerprint: str, enabled: bool) -> Claim:
 
 
 def set_batch_enabled(tx: Tx, act: Act, batch: str, enabled: bool) -> int:
-    """The kill switch of all claims with one label. How many it moved."""
+    """The kill switch of all claims with one label, and of the batch itself: of those to come. How many it moved."""
+    claim_batches.set_enabled(tx, act, batch, enabled)
     rows = tx.rows(
         """SELECT fingerprint FROM claims
            WHERE realm = :realm AND batch = :batch AND enabled <> :enabled AND deleted_at IS NULL""",
@@ -357,74 +371,48 @@ def page(tx: Tx, realm: Realm, after: str | None = None, limit: int = 25, *, bat
 def page_serials(tx: Tx, realm: Realm, fingerprint: str, after: str | None = None, limit: int = 100) -> Page[Serial]:
     """The claim's list, by serial number. Raises NotFound."""
     get(tx, realm, fingerprint)
-    return pages.read(
-        tx,
-        "SELECT * FROM claim_serials",
-        ["realm = :realm", "fingerprint = :fingerprint", "serial > :after"],
-        "serial",
-        limit,
-        lambda row: Serial(row["serial"], row["thing_name"], row["used_at"]),
-        lambda row: str(row["serial"]),
-        realm=str(realm),
-        fingerprint=fingerprint,
-        after=pages.name_after(after),
-    )
+    return OF_CLAIMS.page(tx, realm, fingerprint, after, limit)
 
 
 def _be_sound(act: Act, claim: Claim, template: str | None) -> None:
-    """Raises AccessDenied unless nothing but its budget, rate and serial numbers could be against it."""
+    """Raises AccessDenied unless nothing but budgets, rates and serial numbers could be against it."""
     if problem := next(_objections(claim, act.now, template), None):
-        raise AccessDenied(REFUSED, reason=f"Claim {claim.fingerprint} {problem}")
+        raise AccessDenied(REFUSED, reason=problem)
 
 
 def _objections(claim: Claim, now: int, template: str | None) -> Iterator[str]:
-    if not claim.enabled:
-        yield "is switched off."
+    for budget in _budgets(claim):
+        yield from budgets.objections(budget, now)
     if claim.certificate_status != Status.ACTIVE:
-        yield f"is {claim.certificate_status}, not ACTIVE."
-    if now < claim.not_before:
-        yield "does not hold yet."
-    if now >= claim.not_after:
-        yield "holds no longer."
+        yield f"{claim.title} is {claim.certificate_status}, not ACTIVE."
     if template is not None and claim.template_name not in (None, template):
-        yield f"is bound to template {claim.template_name}, not {template}."
+        yield f"{claim.title} is bound to template {claim.template_name}, not {template}."
 
 
-def _spent(claim: Claim) -> str:
-    return f"Claim {claim.fingerprint} has provisioned all {claim.maximum} devices of its budget."
+def _budgets(claim: Claim) -> tuple[Claim | Batch, ...]:
+    return (claim,) if claim.shared is None else (claim, claim.shared)
 
 
-def _paced(claim: Claim, now: int) -> tuple[int, int]:
-    """Beginning and count of the rate's window with one more device. Raises Throttled."""
-    if claim.rate is None:
-        return claim.window_started, claim.window_used
-    if not 0 <= now - claim.window_started < claim.rate.interval:  # over, or the clock was set back
-        return now, 1
-    if claim.window_used >= claim.rate.count:
-        reason = f"Claim {claim.fingerprint} is at its rate of {claim.rate.count} in {claim.rate.interval} ms."
-        raise Throttled(TOO_FAST, reason=reason)
-    return claim.window_started, claim.window_used + 1
+def _be_patient(act: Act, claim: Claim) -> None:
+    """Raises Throttled."""
+    if problem := next((why for budget in _budgets(claim) if (why := budgets.too_fast(budget, act.now))), None):
+        raise Throttled(TOO_FAST, reason=problem)
 
 
-def _is_repeated(tx: Tx, act: Act, claim: Claim, serial: str | None, thing_name: str | None) -> bool:
+def _lists(claim: Claim) -> dict[Lists, str]:
+    """The lists of serial numbers that bind, and whose they are."""
+    found = {OF_CLAIMS: claim.fingerprint} if claim.serials_listed else {}
+    if claim.shared is not None and claim.shared.serials_listed:
+        found[OF_BATCHES] = claim.shared.batch
+    return found
+
+
+def _listed_use(tx: Tx, act: Act, lists: Lists, owner: str, serial: str | None, thing_name: str | None) -> bool:
     """Was this serial number used for this thing before? Raises AccessDenied unless it is on the list and free."""
-    rows = []
-    if serial is not None and _plausible(serial):
-        rows = tx.rows(
-            """SELECT thing_name, used_at FROM claim_serials
-               WHERE realm = :realm AND fingerprint = :fingerprint AND serial = :serial""",
-            realm=str(act.realm),
-            fingerprint=claim.fingerprint,
-            serial=serial,
-        )
-    if not rows:
-        raise AccessDenied(REFUSED, reason=f"Serial number {serial!r} is not on the list of claim {claim.fingerprint}.")
-    if rows[0]["used_at"] is None:
-        return False
-    if thing_name is None or rows[0]["thing_name"] != thing_name:
-        reason = f"Serial number {serial!r} of claim {claim.fingerprint} was used for thing {rows[0]['thing_name']}."
-        raise AccessDenied(REFUSED, reason=reason)
-    return True
+    use = lists.look(tx, act.realm, owner, serial, thing_name)
+    if use.objection is not None:
+        raise AccessDenied(REFUSED, reason=use.objection)
+    return use.repeated
 
 
 def _made(tx: Tx, act: Act, claim: Claim, thing_name: str | None) -> bool:
@@ -440,27 +428,22 @@ def _made(tx: Tx, act: Act, claim: Claim, thing_name: str | None) -> bool:
     return bool(rows)
 
 
-def _use(tx: Tx, act: Act, fingerprint: str, serial: str, thing_name: str | None) -> None:
-    tx.run(
-        """UPDATE claim_serials SET thing_name = :thing, used_at = :now
-           WHERE realm = :realm AND fingerprint = :fingerprint AND serial = :serial""",
-        thing=thing_name,
-        now=act.now,
+def _made_by_batch(tx: Tx, act: Act, batch: Batch, thing_name: str | None) -> bool:
+    """Has *thing_name* a certificate that it got by any claim of the batch?"""
+    rows = tx.rows(
+        """SELECT 1 FROM thing_principals a
+           JOIN certificates x ON x.realm = a.realm AND x.fingerprint = a.fingerprint
+           JOIN claims c ON c.realm = x.realm AND c.fingerprint = x.claim_fingerprint
+           WHERE a.realm = :realm AND a.thing_name = :thing AND c.batch = :batch LIMIT 1""",
         realm=str(act.realm),
-        fingerprint=fingerprint,
-        serial=serial,
+        thing=thing_name or "",
+        batch=batch.batch,
     )
-
-
-def _plausible(serial: str) -> bool:
-    return 1 <= len(serial) <= LONGEST_SERIAL and serial.isprintable()
+    return bool(rows)
 
 
 def _check(kind: Kind, template_name: str | None, maximum: int | None, not_before: int, not_after: int) -> None:
-    if maximum is not None and maximum < 1:
-        raise InvalidRequest("A claim provisions one device at least; leave the maximum out for no bound.")
-    if not_after <= not_before:
-        raise InvalidRequest("A claim ends after it begins.")
+    budgets.check("claim", maximum, not_before, not_after)
     if kind == Kind.TRUSTED_USER and (template_name is None or not_after - not_before > TRUSTED_USER_LIFETIME):
         raise InvalidRequest("A trusted user's claim is bound to a template and holds for five minutes at most.")
 
@@ -487,4 +470,5 @@ def _claim(row: Row) -> Claim:
         certificate_status=Status(row["status"]),
         created_at=row["created_at"],
         updated_at=row["updated_at"],
+        shared=None if row["b_enabled"] is None else claim_batches.from_row(row),
     )

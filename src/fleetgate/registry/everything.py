@@ -12,6 +12,8 @@ TABLES: Final = (
     "registration_tasks",
     "claim_serials",
     "claims",
+    "claim_batch_serials",
+    "claim_batches",
     "ownership_tokens",
     "thing_principals",
     "policy_attachments",

@@ -16,8 +16,8 @@ from fleetgate.database.port import Tx
 from fleetgate.errors import AccessDenied
 from fleetgate.names import Act, Realm
 from fleetgate.registry import attachments, certificates, claims, templates, things, tokens
+from fleetgate.registry.budgets import Rate
 from fleetgate.registry.certificates import Status
-from fleetgate.registry.claims import Rate
 
 INVALID = (400, "InvalidCertificateOwnershipToken")
 MINUTE = 60_000

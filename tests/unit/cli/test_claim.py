@@ -184,3 +184,29 @@ def test_the_policy_that_a_claim_gets_is_in_the_audit_trail(call: Any, claim: di
 
 
 ARN = "arn:aws:iot:us-east-1:123456789012:"
+
+
+def test_a_batch_gets_a_budget_of_its_own(call: Any, claim: dict[str, Any], tmp_path: Path) -> None:
+    assert "has no budget of its own" in call("claim", "batch", "show", "box", status=1).err
+    assert "Say what bounds it" in call("claim", "batch", "set", "box", status=2).err
+    (tmp_path / "serials").write_text("s1\ns2\n")
+    made = call("claim", "batch", "set", "box", "--count", "7", "--serials", "serials", "--json").json
+    assert (made["batch"], made["maximum"], made["used"], made["serials_listed"]) == ("box", 7, 0, True)
+    changed = call("claim", "batch", "set", "box", "--rate", "5/1m", "--not-after", "30d", "--json").json
+    assert (changed["maximum"], changed["rate"], changed["not_before"]) == (7, "5/1m", None)
+    shown = call("claim", "batch", "show", "box", "--json").json
+    assert (shown["remaining"], [each["serial"] for each in shown["serials"]]) == (7, ["s1", "s2"])
+    assert "s1 free" in call("claim", "batch", "show", "box").out
+    assert [each["batch"] for each in call("claim", "batch", "list", "--json").json] == ["box"]
+    other = call("claim", "create", "--key", "ec-p256", "--out", "second", "--batch", "box", "--json").json
+    assert other["batch_budget"] == {"used": 0, "maximum": 7}
+    assert call("claim", "show", claim["fingerprint"], "--json").json["batch_budget"] is None
+    [entry, _] = call("audit", "list", "--action", "SetClaimBatch", "--json").json
+    assert entry["target"].endswith(":claimbatch/box")
+
+
+def test_a_batch_without_claims_can_be_switched_off(call: Any) -> None:
+    call("claim", "batch", "set", "box", "--count", "7")
+    assert "Switched 0 claims of batch box off." in call("claim", "disable", "--batch", "box").err
+    assert call("claim", "batch", "show", "box", "--json").json["enabled"] is False
+    assert "No claim has the batch" in call("claim", "disable", "--batch", "bag", status=1).err

@@ -9,7 +9,7 @@ import pytest
 
 from fleetgate.cli import show
 from fleetgate.names import Realm
-from fleetgate.registry.claims import Rate
+from fleetgate.registry.budgets import Rate
 
 FINGERPRINT = "ab" * 32
 

@@ -7,7 +7,7 @@ import pytest
 import typer
 
 from fleetgate.cli import values
-from fleetgate.registry.claims import Rate
+from fleetgate.registry.budgets import Rate
 
 
 @pytest.mark.parametrize(

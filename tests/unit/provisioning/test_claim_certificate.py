@@ -17,8 +17,8 @@ from fleetgate.policy import document
 from fleetgate.provisioning import claim_certificate
 from fleetgate.provisioning.claim_certificate import Budget
 from fleetgate.registry import attachments, audit, certificates, claims, templates
+from fleetgate.registry.budgets import Rate
 from fleetgate.registry.certificates import Status
-from fleetgate.registry.claims import Rate
 from fleetgate.runtime import Runtime
 
 REALM = Realm("123456789012", "us-east-1")

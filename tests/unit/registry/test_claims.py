@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from fleetgate.database.port import Tx
 from fleetgate.errors import AccessDenied, AlreadyExists, InvalidRequest, NotFound, Throttled
 from fleetgate.names import Act
-from fleetgate.registry import certificates, claims
+from fleetgate.registry import attachments, certificates, claim_batches, claims, things
+from fleetgate.registry.budgets import Rate
 from fleetgate.registry.certificates import Certificate, Status
-from fleetgate.registry.claims import Claim, Kind, Rate
+from fleetgate.registry.claims import Claim, Kind
 from fleetgate.registry.events import ClaimChanged, Event
 
 Make = Callable[..., Certificate]
@@ -73,12 +74,6 @@ def test_register(tx: Tx, act: Act, certified: Make) -> None:
 def test_what_cannot_be_registered(claim: Callable[..., Claim], bounds: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequest):
         claim(**bounds)
-
-
-@pytest.mark.parametrize(("count", "interval"), [(0, 1), (1, 0)])
-def test_a_rate_is_positive(count: int, interval: int) -> None:
-    with pytest.raises(InvalidRequest):
-        Rate(count, interval)
 
 
 def test_the_budget(tx: Tx, act: Act, claim: Callable[..., Claim]) -> None:
@@ -261,3 +256,145 @@ def test_pages(tx: Tx, act: Act, claim: Callable[..., Claim]) -> None:
     assert [each.fingerprint for each in page.items] == made[:2]
     assert [each.fingerprint for each in claims.page(tx, act.realm, page.next_key).items] == made[2:]
     assert len(claims.page(tx, act.realm, batch="b").items) == 2
+
+
+# --- a batch with a budget of its own ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def box(tx: Tx, act: Act, claim: Callable[..., Claim]) -> Callable[..., tuple[str, str]]:
+    """Two claims of one batch, with these bounds for the batch."""
+
+    def make(serials: tuple[str, ...] = (), **bounds: Any) -> tuple[str, str]:
+        one, two = (claim(name, batch="box", maximum=9).fingerprint for name in ("one", "two"))
+        claim_batches.set_bounds(tx, act, "box", **({"maximum": None, "rate": None} | bounds))
+        claim_batches.add_serials(tx, act, "box", serials)
+        return one, two
+
+    return make
+
+
+def made_by(tx: Tx, act: Act, certified: Make, claim: str, thing: str, **more: Any) -> Certificate:
+    """*thing*, with a certificate that it got by *claim*."""
+    certificate = certified(f"{thing} by {claim[:9]}", claim=claim, **more)
+    if things.find(tx, act.realm, thing) is None:
+        things.create(tx, act, thing)
+    attachments.attach_principal(tx, act, thing, certificate.fingerprint)
+    return certificate
+
+
+def test_two_claims_share_their_batchs_budget(tx: Tx, act: Act, box: Callable[..., tuple[str, str]]) -> None:
+    one, two = box(maximum=3)
+    for number, each in enumerate((one, two, one)):
+        assert spend(tx, act, each, "t", None, f"thing-{number}").remaining == 2 - number
+    for each in (one, two):
+        assert denied(tx, act, each, None, "thing-4") == "Batch box has provisioned all 3 devices of its budget."
+        with pytest.raises(AccessDenied) as refused:
+            claims.check(act, claims.get(tx, act.realm, each))
+        assert refused.value.reason == "Batch box has provisioned all 3 devices of its budget."
+    assert claim_batches.get(tx, act.realm, "box").used == 3
+    assert [claims.get(tx, act.realm, each).used for each in (one, two)] == [2, 1]
+
+
+def test_a_claims_own_budget_holds_beside_its_batchs(tx: Tx, act: Act, claim: Callable[..., Claim]) -> None:
+    fingerprint = claim(maximum=1, batch="box").fingerprint
+    claim_batches.set_bounds(tx, act, "box", maximum=5, rate=None)
+    assert spend(tx, act, fingerprint, "t").remaining == 0
+    assert denied(tx, act, fingerprint) == f"Claim {fingerprint} has provisioned all 1 devices of its budget."
+    assert claim_batches.get(tx, act.realm, "box").used == 1
+
+
+def test_a_thing_of_the_batch_costs_the_batch_nothing(
+    tx: Tx, act: Act, certified: Make, box: Callable[..., tuple[str, str]]
+) -> None:
+    one, two = box(maximum=1)
+    spend(tx, act, one, "t", None, "lamp")
+    made_by(tx, act, certified, one, "lamp")
+    assert spend(tx, act, one, "t", None, "lamp").used == 1
+    assert spend(tx, act, two, "t", None, "lamp").used == 1  # for that claim it is a new one
+    assert claim_batches.get(tx, act.realm, "box").used == 1
+    assert "Batch box has provisioned" in denied(tx, act, two, None, "door")
+
+
+def test_a_batchs_rate_switch_and_time(
+    tx: Tx, act: Act, later: Callable[..., Act], box: Callable[..., tuple[str, str]]
+) -> None:
+    one, two = box(rate=Rate(1, MINUTE), not_before=act.now, not_after=act.now + MINUTE)
+    assert denied(tx, later(-1), one) == "Batch box does not hold yet."
+    spend(tx, act, one, "t", None, "lamp")
+    for act_two in (act, later(MINUTE - 1)):
+        with pytest.raises(Throttled) as refused:
+            spend(tx, act_two, two, "t", None, "door")
+        assert "Batch box is at its rate of 1" in refused.value.reason
+    assert denied(tx, later(MINUTE), two) == "Batch box holds no longer."
+    claims.set_batch_enabled(tx, act, "box", False)
+    for each in (one, two):
+        claims.set_enabled(tx, act, each, True)
+        assert denied(tx, act, each) == "Batch box is switched off."
+    claims.set_batch_enabled(tx, act, "box", True)
+    assert claim_batches.get(tx, act.realm, "box").enabled
+
+
+def test_a_switched_off_batch_takes_no_new_claims(tx: Tx, act: Act, claim: Callable[..., Claim]) -> None:
+    claim_batches.set_bounds(tx, act, "box", maximum=None, rate=None)
+    assert claims.set_batch_enabled(tx, act, "box", False) == 0
+    assert denied(tx, act, claim(batch="box").fingerprint) == "Batch box is switched off."
+    assert spend(tx, act, claim("other", batch="bag").fingerprint, "t").used == 1
+
+
+def test_a_batchs_list_binds_all_its_claims(tx: Tx, act: Act, box: Callable[..., tuple[str, str]]) -> None:
+    one, two = box(("s1", "s2"))
+    claims.add_serials(tx, act, two, ["s2", "s3"])
+    assert spend(tx, act, one, "t", "s1", "lamp").used == 1
+    assert "s1' is not on the list of claim" in denied(tx, act, two, "s1", "lamp")
+    assert "s3' is not on the list of batch box" in denied(tx, act, two, "s3", "door")
+    assert "s1' of batch box was used for thing lamp" in denied(tx, act, one, "s1", "door")
+    assert spend(tx, act, two, "t", "s2", "door").used == 1
+    used = {each.serial: each.thing_name for each in claim_batches.page_serials(tx, act.realm, "box").items}
+    assert used == {"s1": "lamp", "s2": "door"}
+
+
+def test_what_a_batch_refuses_costs_nothing(tx: Tx, act: Act, box: Callable[..., tuple[str, str]]) -> None:
+    one, _ = box(("s1", "s2"), maximum=1)
+    spend(tx, act, one, "t", "s1", "lamp")
+    before = claims.get(tx, act.realm, one)
+    denied(tx, act, one, "s2", "door")
+    assert claims.get(tx, act.realm, one) == before
+    assert claim_batches.page_serials(tx, act.realm, "box").items[1].used_at is None
+
+
+def test_a_claim_whose_batch_is_a_label_has_no_shared_budget(claim: Callable[..., Claim]) -> None:
+    assert claim(batch="label").shared is None
+    assert claim("second").shared is None
+
+
+# --- asking again when nothing is left --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", list(Status))
+def test_a_key_keeps_its_place_while_its_certificate_is_in_force(
+    tx: Tx, act: Act, certified: Make, claim: Callable[..., Claim], status: Status
+) -> None:
+    made, other = claim(), claim("other")
+    certified("device", status, claim=made.fingerprint, key="k1")
+    assert claims.has_place(tx, act, made, "k1") is (status is Status.ACTIVE)
+    assert not claims.has_place(tx, act, made, "k2")
+    assert not claims.has_place(tx, act, other, "k1")
+
+
+def test_who_has_a_place_passes_the_check_of_a_spent_claim(tx: Tx, act: Act, claim: Callable[..., Claim]) -> None:
+    made = claim(maximum=1, rate=Rate(2, MINUTE))
+    spent = spend(tx, act, made.fingerprint, "t", None, "lamp")
+    with pytest.raises(AccessDenied):
+        claims.check(act, spent)
+    claims.check(act, spent, has_place=lambda: True)
+    claims.set_enabled(tx, act, made.fingerprint, False)
+    with pytest.raises(AccessDenied):
+        claims.check(act, claims.get(tx, act.realm, made.fingerprint), has_place=lambda: True)
+
+
+def test_nobody_looks_for_a_place_while_there_is_room(claim: Callable[..., Claim], act: Act) -> None:
+    def never() -> bool:
+        raise AssertionError("asked without need")
+
+    claims.check(act, claim(maximum=1), has_place=never)

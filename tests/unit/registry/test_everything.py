@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from fleetgate.database.port import Tx
 from fleetgate.names import Act
-from fleetgate.registry import attachments, audit, claims, everything, policies, templates, things
+from fleetgate.registry import attachments, audit, claim_batches, claims, everything, policies, templates, things
 from fleetgate.registry.certificates import Certificate
 
 
@@ -23,6 +23,8 @@ def test_records_that_refer_to_each_other_are_all_deleted(
     attachments.attach_policy(tx, act, "all", act.realm.arn("cert", certificate.fingerprint))
     templates.create(tx, act, "fleet", "{}", "role")
     claims.register(tx, act, certificate.fingerprint, template_name="fleet", serials=["1"])
+    claim_batches.set_bounds(tx, act, "box", maximum=1, rate=None)
+    claim_batches.add_serials(tx, act, "box", ["1"])
     audit.add(tx, act, "Try", "all", "ok")
 
     everything.empty(tx)

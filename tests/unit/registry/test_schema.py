@@ -19,6 +19,7 @@ from fleetgate.registry import (
     audit,
     authorities,
     certificates,
+    claim_batches,
     claims,
     functions,
     issuances,
@@ -145,7 +146,7 @@ class Watch:
                 self.slow.append(f"{row['detail']}: {' '.join(sql.split())}")
 
 
-E, F = "e" * 64, "f" * 64
+E, F, G = "e" * 64, "f" * 64, "9" * 64
 TASK = "task"
 HOT: dict[str, Callable[[Tx, Realm, Act], object]] = {
     "thing": lambda tx, realm, act: things.find(tx, realm, "one"),
@@ -218,6 +219,12 @@ HOT: dict[str, Callable[[Tx, Realm, Act], object]] = {
     "claims of a batch": lambda tx, realm, act: claims.page(tx, realm, "a", batch="b"),
     "serials": lambda tx, realm, act: claims.page_serials(tx, realm, F, "a"),
     "spend": lambda tx, realm, act: claims.spend(tx, act, claims.get(tx, realm, F), "t", "s1", "one"),
+    "spend by a batch": lambda tx, realm, act: claims.spend(tx, act, claims.get(tx, realm, G), "t", "s1", "one"),
+    "place of a key": lambda tx, realm, act: claims.has_place(tx, act, claims.get(tx, realm, F), "k"),
+    "batches": lambda tx, realm, act: claim_batches.page(tx, realm, "a"),
+    "bounds of a batch": lambda tx, realm, act: claim_batches.set_bounds(tx, act, "b", maximum=1, rate=None),
+    "serials of a batch": lambda tx, realm, act: claim_batches.page_serials(tx, realm, "b", "a"),
+    "list serials of a batch": lambda tx, realm, act: claim_batches.add_serials(tx, act, "b", ["s2"]),
     "issue a token": lambda tx, realm, act: tokens.issue(tx, act, "e", fingerprint=F, claim_fingerprint=F),
     "redeem a token": lambda tx, realm, act: tokens.redeem(tx, act, "d", claim_fingerprint=F),
     "tokens that wait": lambda tx, realm, act: tokens.room_at(tx, act, F, 1000),
@@ -266,6 +273,11 @@ def furnished(tx: Tx, act: Act, certified: Callable[..., Certificate]) -> Tx:
     tx.run("UPDATE certificates SET fingerprint = :name WHERE fingerprint = :old", name=E, old=other)
     issuances.begin(tx, act, issuances.Intent("ca", "0a", "CN=x", "k", "d", "device"))
     claims.register(tx, act, F, serials=["s1"])
+    claim_batches.set_bounds(tx, act, "b", maximum=5, rate=None)
+    claim_batches.add_serials(tx, act, "b", ["s1"])
+    third = certified("third").fingerprint
+    tx.run("UPDATE certificates SET fingerprint = :name WHERE fingerprint = :old", name=G, old=third)
+    claims.register(tx, act, G, batch="b")
     tokens.issue(tx, act, "d", fingerprint=F, claim_fingerprint=F)
     audit.add(tx, act, "CreateThing", "thing/one", "ok")
     task = tasks.start(tx, act, "{}", tasks.Input("bucket", "key", 1, 1), "role", runner="r")
