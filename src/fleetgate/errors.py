@@ -4,6 +4,7 @@
       Refused                         somebody asked for something that cannot be; the message says what to do next
         InvalidRequest 400            the request does not fit its operation
           MalformedPolicy, CertificateInvalid, RegistrationCodeInvalid, RegistrationFailed
+          InvalidQuery, InvalidAggregation, IndexNotReady                      (fleet indexing)
           InvalidParameters, InvalidOwnershipToken, InvalidSigningRequest      (the provisioning topics)
         Unauthenticated 403           nobody known is asking
         AccessDenied 403              somebody known may not
@@ -68,6 +69,20 @@ class RegistrationCodeInvalid(InvalidRequest):
 
 class RegistrationFailed(InvalidRequest):
     code = "ResourceRegistrationFailureException"
+
+
+class InvalidQuery(InvalidRequest):
+    code = "InvalidQueryException"
+
+
+class InvalidAggregation(InvalidRequest):
+    code = "InvalidAggregationException"
+
+
+class IndexNotReady(InvalidRequest):
+    """The index that is asked is switched off."""
+
+    code = "IndexNotReadyException"
 
 
 class InvalidParameters(InvalidRequest):

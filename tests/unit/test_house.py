@@ -15,7 +15,19 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "fleetgate"
 
 # Floors 0 to 3, and the rooms above the doors' threshold; what is named in neither stands between the two.
-LOWER: Final = {"wire", "errors", "names", "config", "policy", "template", "pki", "manifest", "database", "registry"}
+LOWER: Final = {
+    "wire",
+    "errors",
+    "names",
+    "config",
+    "policy",
+    "template",
+    "search",
+    "pki",
+    "manifest",
+    "database",
+    "registry",
+}
 DOORS: Final = {"gateway", "api", "console", "app", "cli", "agent", "__main__"}
 
 # Both implementations of a port are tested by its one suite.
