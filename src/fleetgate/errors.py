@@ -11,8 +11,8 @@
         NotFound 404
         CertificateState 406          the certificate's status does not allow it
         AlreadyExists 409, DeleteConflict 409, VersionConflict 409, VersionsLimitExceeded 409,
-        ConflictingUpdate 409, CertificateConflict 409
-        LimitExceeded 410
+        ConflictingUpdate 409, CertificateConflict 409, TransferConflict 409
+        LimitExceeded 410, TransferAlreadyCompleted 410
         Throttled 429
       Unavailable 503                 the installation itself cannot, for now
       ConfigInvalid                   the configuration cannot be used; every problem at once
@@ -147,8 +147,18 @@ class CertificateConflict(Refused):
     code, status = "CertificateConflictException", 409
 
 
+class TransferConflict(Refused):
+    """Something on the certificate is in the way of its transfer."""
+
+    code, status = "TransferConflictException", 409
+
+
 class LimitExceeded(Refused):
     code, status = "LimitExceededException", 410
+
+
+class TransferAlreadyCompleted(Refused):
+    code, status = "TransferAlreadyCompletedException", 410
 
 
 class Throttled(Refused):

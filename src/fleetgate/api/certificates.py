@@ -15,12 +15,14 @@ from fleetgate.names import Act
 from fleetgate.pki import csr, keys
 from fleetgate.pki.identity import Identity
 from fleetgate.provisioning import own_certificate
-from fleetgate.registry import certificates
+from fleetgate.registry import certificates, transfers
 from fleetgate.registry.certificates import BY_USER, Certificate, Status
+from fleetgate.registry.transfers import State, Transfer
 from fleetgate.runtime import Runtime
 
 _CERTIFICATES: Final = Listing("certificates")
 _BY_CA: Final = Listing("certificates-by-ca")
+_OUTGOING: Final = Listing("outgoing-certificates")
 
 
 # --- issued here ------------------------------------------------------------------------------------------------------
@@ -97,22 +99,38 @@ def _registered(act: Act, certificate: Certificate) -> Result:
 
 def describe_certificate(tx: Tx, act: Act, params: Params) -> Result:
     found = certificates.get(tx, act.realm, names.fingerprint(params["certificateId"]))
+    transfer, owner = transfers.of(tx, found), transfers.owner(tx, found)
+    previous = transfers.previous_owner(tx, found)
     description = {
-        "certificateArn": act.realm.arn("cert", found.fingerprint),
+        "certificateArn": owner.arn("cert", found.fingerprint),
         "certificateId": found.fingerprint,
         "caCertificateId": found.ca_fingerprint,
         "status": found.status,
         "certificatePem": found.pem,
-        "ownedBy": found.realm.account,
+        "ownedBy": owner.account,
+        "previousOwnedBy": None if previous is None else previous.account,
         "creationDate": found.created_at,
         "lastModifiedDate": found.updated_at,
         "customerVersion": found.customer_version,
-        "transferData": {},
+        "transferData": _transfer_data(transfer),
         "generationId": found.generation_id,
         "validity": {"notBefore": found.not_before, "notAfter": found.not_after},
         "certificateMode": found.mode,
     }
     return {"certificateDescription": description}
+
+
+def _transfer_data(transfer: Transfer | None) -> Result:
+    """A transfer that was cancelled did not take place."""
+    if transfer is None or transfer.state is State.CANCELLED:
+        return {}
+    return {
+        "transferMessage": transfer.message,
+        "rejectReason": transfer.reject_reason,
+        "transferDate": transfer.offered_at,
+        "acceptDate": transfer.ended_at if transfer.state is State.ACCEPTED else None,
+        "rejectDate": transfer.ended_at if transfer.state is State.REJECTED else None,
+    }
 
 
 def update_certificate(tx: Tx, act: Act, params: Params) -> Result:
@@ -130,21 +148,64 @@ def list_certificates(tx: Tx, act: Act, params: Params) -> Result:
     """Newest first unless ascendingOrder. Those of CreateProvisioningClaim are in no list."""
     ascending = params.get("ascendingOrder", False)
     page = certificates.page(tx, act.realm, *_CERTIFICATES.opened(params), ascending=ascending)
-    found = [_listed(act, each) for each in page.items]
+    found = [_listed(tx, each) for each in page.items]
     return {"certificates": found, "nextMarker": _CERTIFICATES.token(page)}
 
 
 def list_certificates_by_ca(tx: Tx, act: Act, params: Params) -> Result:
     ascending, ca = params.get("ascendingOrder", False), names.fingerprint(params["caCertificateId"])
     page = certificates.page(tx, act.realm, *_BY_CA.opened(params), ascending=ascending, ca=ca)
-    return {"certificates": [_listed(act, each) for each in page.items], "nextMarker": _BY_CA.token(page)}
+    return {"certificates": [_listed(tx, each) for each in page.items], "nextMarker": _BY_CA.token(page)}
 
 
-def _listed(act: Act, certificate: Certificate) -> Result:
+def _listed(tx: Tx, certificate: Certificate) -> Result:
     return {
-        "certificateArn": act.realm.arn("cert", certificate.fingerprint),
+        "certificateArn": transfers.owner(tx, certificate).arn("cert", certificate.fingerprint),
         "certificateId": certificate.fingerprint,
         "status": certificate.status,
         "certificateMode": certificate.mode,
         "creationDate": certificate.created_at,
     }
+
+
+# --- transferred ------------------------------------------------------------------------------------------------------
+
+
+def transfer_certificate(tx: Tx, act: Act, params: Params) -> Result:
+    fingerprint = names.fingerprint(params["certificateId"])
+    transfers.offer(tx, act, fingerprint, params["targetAwsAccount"], params.get("transferMessage"))
+    return {"transferredCertificateArn": act.realm.arn("cert", fingerprint)}
+
+
+def accept_certificate_transfer(tx: Tx, act: Act, params: Params) -> Result:
+    fingerprint = names.fingerprint(params["certificateId"])
+    transfers.accept(tx, act, fingerprint, active=params.get("setAsActive", False))
+    return {}
+
+
+def reject_certificate_transfer(tx: Tx, act: Act, params: Params) -> Result:
+    transfers.reject(tx, act, names.fingerprint(params["certificateId"]), params.get("rejectReason"))
+    return {}
+
+
+def cancel_certificate_transfer(tx: Tx, act: Act, params: Params) -> Result:
+    transfers.cancel(tx, act, names.fingerprint(params["certificateId"]))
+    return {}
+
+
+def list_outgoing_certificates(tx: Tx, act: Act, params: Params) -> Result:
+    """Newest first unless ascendingOrder, by the certificates' creation."""
+    ascending = params.get("ascendingOrder", False)
+    page = transfers.page(tx, act.realm, *_OUTGOING.opened(params), ascending=ascending)
+    found = [
+        {
+            "certificateArn": each.source.arn("cert", each.fingerprint),
+            "certificateId": each.fingerprint,
+            "transferredTo": each.target.account,
+            "transferDate": each.offered_at,
+            "transferMessage": each.message,
+            "creationDate": each.created_at,
+        }
+        for each in page.items
+    ]
+    return {"outgoingCertificates": found, "nextMarker": _OUTGOING.token(page)}

@@ -98,6 +98,11 @@ OPERATIONS: Final[Mapping[str, Handler]] = {
     "DeleteCertificate": Write(certificates.delete_certificate, _CERTIFICATE, ("forceDelete",)),
     "ListCertificates": Read(certificates.list_certificates),
     "ListCertificatesByCA": Read(certificates.list_certificates_by_ca),
+    "TransferCertificate": Write(certificates.transfer_certificate, _CERTIFICATE, ("targetAwsAccount",)),
+    "AcceptCertificateTransfer": Write(certificates.accept_certificate_transfer, _CERTIFICATE, ("setAsActive",)),
+    "RejectCertificateTransfer": Write(certificates.reject_certificate_transfer, _CERTIFICATE),
+    "CancelCertificateTransfer": Write(certificates.cancel_certificate_transfer, _CERTIFICATE),
+    "ListOutgoingCertificates": Read(certificates.list_outgoing_certificates),
     # CA certificates
     "RegisterCACertificate": Write(
         authorities.register_ca_certificate, _MADE, ("setAsActive", "allowAutoRegistration", "certificateMode")

@@ -51,6 +51,8 @@ def attach_policy(tx: Tx, act: Act, policy_name: str, target: str) -> None:
     ):
         policies.get(tx, act.realm, policy_name)
         _target(tx, act.realm, target)
+        if arn.kind == "cert":
+            _not_under_transfer(tx, act, arn.name)
         attached = tx.rows(_OF_TARGET[arn.kind], realm=str(act.realm), name=arn.name)
         if all(row["policy_name"] != policy_name for row in attached):
             raise LimitExceeded(f"{target} has {len(attached)} policies already, which is the most. Detach one first.")
@@ -135,6 +137,7 @@ _ATTACH: Final = {
     FROM policies p
     CROSS JOIN certificates c
     WHERE p.realm = :realm AND p.name = :policy AND c.realm = :realm AND c.fingerprint = :name
+      AND c.status <> 'PENDING_TRANSFER'
       AND (SELECT count(*) FROM policy_attachments a WHERE a.realm = :realm AND a.fingerprint = :name) < :most
     ON CONFLICT DO NOTHING""",
     "thinggroup": """
@@ -212,7 +215,7 @@ def attach_principal(tx: Tx, act: Act, thing_name: str, fingerprint: str, *, exc
         outbox.add(tx, act, PrincipalChanged(thing_name, fingerprint, True))
         return
     things.get(tx, act.realm, thing_name)
-    certificates.get(tx, act.realm, fingerprint)
+    _not_under_transfer(tx, act, fingerprint)
     others = [each for each in things_of(tx, act.realm, fingerprint) if each.thing_name != thing_name]
     if others and (exclusive or any(each.exclusive for each in others)):
         raise InvalidRequest(
@@ -230,6 +233,7 @@ _ATTACH_PRINCIPAL: Final = """
     FROM things t
     CROSS JOIN certificates c
     WHERE t.realm = :realm AND t.name = :thing AND c.realm = :realm AND c.fingerprint = :fingerprint
+      AND c.status <> 'PENDING_TRANSFER'
       AND NOT EXISTS (SELECT 1 FROM thing_principals o
                       WHERE o.realm = :realm AND o.fingerprint = :fingerprint AND o.thing_name <> :thing
                         AND (o.exclusive = 1 OR :exclusive = 1))
@@ -352,6 +356,12 @@ def _set_exclusive(tx: Tx, act: Act, thing_name: str, fingerprint: str, exclusiv
         thing=thing_name,
         fingerprint=fingerprint,
     )
+
+
+def _not_under_transfer(tx: Tx, act: Act, fingerprint: str) -> None:
+    """Raises NotFound, InvalidRequest."""
+    if certificates.get(tx, act.realm, fingerprint).status is certificates.Status.PENDING_TRANSFER:
+        raise InvalidRequest(f"Certificate {fingerprint} is under transfer. Attach to it when that has ended.")
 
 
 def _target_arn(target: str) -> Arn:

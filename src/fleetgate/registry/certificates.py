@@ -45,12 +45,13 @@ _ANYWHERE: Final = frozenset({Status.ACTIVE, Status.INACTIVE, Status.REVOKED})
 
 TRANSITIONS: Final[Mapping[Status, frozenset[Status]]] = {
     Status.ACTIVE: frozenset({Status.INACTIVE, Status.REVOKED}),
-    Status.INACTIVE: frozenset({Status.ACTIVE, Status.REVOKED, Status.PENDING_TRANSFER}),
+    Status.INACTIVE: frozenset({Status.ACTIVE, Status.REVOKED}),
     Status.REVOKED: frozenset(),
     Status.PENDING_ACTIVATION: _ANYWHERE,
-    Status.PENDING_TRANSFER: frozenset({Status.ACTIVE, Status.INACTIVE}),
+    Status.PENDING_TRANSFER: frozenset(),
 }
-"""Where each status may go. To stay is always allowed and changes nothing."""
+"""Where each status may go. To stay is always allowed and changes nothing. Into a transfer and out of it leads
+`registry.transfers` alone."""
 
 BY_USER: Final = _ANYWHERE
 """What UpdateCertificate may ask for; the rest is set by the service alone."""
@@ -126,8 +127,13 @@ def create(
         created_at=act.now,
         updated_at=act.now,
     )
-    statements.insert(tx, "certificates", **_columns(certificate))
+    enter(tx, certificate)
     return certificate
+
+
+def enter(tx: Tx, certificate: Certificate) -> None:
+    """Write the row of *certificate* as it is: for `create`, and for a transfer. Raises `Conflict`."""
+    statements.insert(tx, "certificates", **_columns(certificate))
 
 
 def find(tx: Tx, realm: Realm, fingerprint: str) -> Certificate | None:
@@ -192,11 +198,16 @@ def set_status(tx: Tx, act: Act, fingerprint: str, status: Status, *, by_service
 
 def change_status(tx: Tx, act: Act, old: Certificate, status: Status) -> Certificate:
     """`set_status` of a certificate that was read in this transaction. Raises CertificateState."""
-    fingerprint = old.fingerprint
     if status == old.status:
         return old
     if status not in TRANSITIONS[old.status]:
-        raise CertificateState(f"A certificate that is {old.status} cannot become {status}. Id: {fingerprint}")
+        raise CertificateState(f"A certificate that is {old.status} cannot become {status}. Id: {old.fingerprint}")
+    return write_status(tx, act, old, status)
+
+
+def write_status(tx: Tx, act: Act, old: Certificate, status: Status) -> Certificate:
+    """`change_status` to whatever *status*: for who knows that this is right."""
+    fingerprint = old.fingerprint
     tx.run(
         """UPDATE certificates SET status = :status, customer_version = customer_version + 1, updated_at = :now
            WHERE realm = :realm AND fingerprint = :fingerprint""",
@@ -223,7 +234,12 @@ def delete(tx: Tx, act: Act, fingerprint: str, *, force: bool = False) -> None:
         raise DeleteConflict(f"Things must be detached before deletion (arn: {arn})")
     if not force and _any(tx, _POLICY_OF, act.realm, fingerprint):
         raise DeleteConflict(f"Certificate policies must be detached before deletion (arn: {arn})")
-    _remove(tx, act.realm, fingerprint)
+    remove(tx, act.realm, fingerprint)
+    tx.run(
+        "DELETE FROM certificate_transfers WHERE fingerprint = :fingerprint AND (realm = :realm OR target = :realm)",
+        fingerprint=fingerprint,
+        realm=str(act.realm),
+    )
     outbox.add(tx, act, CertificateDeleted(fingerprint))
 
 
@@ -316,7 +332,7 @@ def _sweep_claims(tx: Tx, now: int, limit: int) -> int:
         most=limit,
     )
     for row in rows:
-        _remove(tx, Realm.parse(row["realm"]), row["fingerprint"])
+        remove(tx, Realm.parse(row["realm"]), row["fingerprint"])
     return len(rows)
 
 
@@ -324,7 +340,8 @@ def _any(tx: Tx, sql: str, realm: Realm, fingerprint: str) -> bool:
     return bool(tx.rows(sql, realm=str(realm), fingerprint=fingerprint))
 
 
-def _remove(tx: Tx, realm: Realm, fingerprint: str) -> None:
+def remove(tx: Tx, realm: Realm, fingerprint: str) -> None:
+    """Take its row away, and with it what the schema hangs on it; tells nobody."""
     tx.run(
         "DELETE FROM certificates WHERE realm = :realm AND fingerprint = :fingerprint",
         realm=str(realm),

@@ -22,6 +22,7 @@ TABLES: Final = (
     "things",
     "thing_groups",
     "thing_types",
+    "certificate_transfers",
     "certificates",
     "authorities",
     "registration_codes",

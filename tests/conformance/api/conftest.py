@@ -59,6 +59,17 @@ class Account:
 
 @pytest.fixture
 def account(live: Live) -> Account:
+    return opened(live)
+
+
+@pytest.fixture
+def neighbour(live: Live) -> Account:
+    """Another account."""
+    return opened(live)
+
+
+def opened(live: Live) -> Account:
+    """A new account."""
     runtime = live.server.runtime
     realm = Realm(str(next(_numbers)), "us-east-1")
     key = access_keys.generate(runtime.entropy)

@@ -28,6 +28,13 @@ def active_certificate(iot: Any) -> None:
     iot.delete_certificate(certificateId=iot.create_keys_and_certificate(setAsActive=True)["certificateId"])
 
 
+def transferred_with_a_policy(iot: Any) -> None:
+    made = iot.create_keys_and_certificate()
+    iot.create_policy(policyName="p", policyDocument=POLICY)
+    iot.attach_policy(policyName="p", target=made["certificateArn"])
+    iot.transfer_certificate(certificateId=made["certificateId"], targetAwsAccount="999999999999")
+
+
 def attached_policy(iot: Any) -> None:
     iot.create_policy(policyName="p", policyDocument=POLICY)
     iot.attach_policy(policyName="p", target=iot.create_keys_and_certificate()["certificateArn"])
@@ -75,6 +82,7 @@ def default_version(iot: Any) -> None:
         ("DeleteConflictException", 409, attached_policy),
         ("DeleteConflictException", 409, default_version),
         ("VersionConflictException", 409, wrong_version),
+        ("TransferConflictException", 409, transferred_with_a_policy),
         ("VersionsLimitExceededException", 409, sixth_version),
         ("LimitExceededException", 410, third_policy_of_a_group),
     ],

@@ -26,13 +26,14 @@ BODY = json.dumps(
 )
 
 
-def test_every_operation(account: Account) -> None:
+def test_every_operation(account: Account, neighbour: Account) -> None:
     iot = account.client()
     called: set[str] = set()
     iot.meta.events.register("before-call.iot.*", lambda model, **_: called.add(model.name))
     types_and_things(iot)
     groups(iot)
     arn = certificates(iot)
+    transfers(iot, account, neighbour)
     authorities(iot, account)
     policies(iot, arn)
     principals(iot, arn)
@@ -45,7 +46,8 @@ def test_every_operation(account: Account) -> None:
     assert {entry.action for entry in entries} == changing | {"IssueCertificate"}
     for entry in entries:
         assert entry.outcome == "ok"
-        assert entry.actor == f"arn:aws:iam::{account.realm.account}:access-key/{account.key.id}"
+        own = f"arn:aws:iam::{account.realm.account}:access-key/{account.key.id}"
+        assert entry.actor in {own, f"account/{neighbour.realm.account}"}
         assert entry.target.startswith(f"arn:aws:iot:us-east-1:{account.realm.account}:")
 
 
@@ -102,6 +104,24 @@ def certificates(iot: Any) -> str:
     iot.delete_certificate(certificateId=pair["certificateId"])
     assert [each["certificateId"] for each in iot.list_certificates()["certificates"]] == [made["certificateId"]]
     return str(made["certificateArn"])
+
+
+def transfers(iot: Any, account: Account, neighbour: Account) -> None:
+    """One way and back, once rejected and once cancelled."""
+    other = neighbour.client()
+    made = iot.create_keys_and_certificate()["certificateId"]
+    ends = [iot.cancel_certificate_transfer, other.reject_certificate_transfer, other.accept_certificate_transfer]
+    for end in ends:
+        iot.transfer_certificate(certificateId=made, targetAwsAccount=neighbour.realm.account)
+        assert [each["certificateId"] for each in iot.list_outgoing_certificates()["outgoingCertificates"]] == [made]
+        end(certificateId=made)
+        assert iot.list_outgoing_certificates()["outgoingCertificates"] == []
+    for end in (iot.reject_certificate_transfer, iot.accept_certificate_transfer):
+        other.transfer_certificate(certificateId=made, targetAwsAccount=account.realm.account)
+        end(certificateId=made)
+    described = iot.describe_certificate(certificateId=made)["certificateDescription"]
+    assert (described["ownedBy"], described["previousOwnedBy"]) == (account.realm.account, neighbour.realm.account)
+    iot.delete_certificate(certificateId=made)
 
 
 def authorities(iot: Any, account: Account) -> None:

@@ -68,6 +68,14 @@ def certificates(iot: Any) -> Filled:
     return {"ascendingOrder": True}, lambda n: iot.create_keys_and_certificate()
 
 
+def outgoing_certificates(iot: Any) -> Filled:
+    def add(n: int) -> None:
+        made = iot.create_keys_and_certificate()["certificateId"]
+        iot.transfer_certificate(certificateId=made, targetAwsAccount="999999999999")
+
+    return {"ascendingOrder": True}, add
+
+
 def certificates_by_ca(iot: Any) -> Filled:
     ca = TestAuthority(f"CA {unique()}")
     made = iot.register_ca_certificate(caCertificate=ca.pem, certificateMode="SNI_ONLY", setAsActive=True)
@@ -163,6 +171,7 @@ LISTS: list[tuple[str, Callable[[Any], Filled]]] = [
     ("ListThingsInThingGroup", things_in_a_group),
     ("ListCertificates", certificates),
     ("ListCertificatesByCA", certificates_by_ca),
+    ("ListOutgoingCertificates", outgoing_certificates),
     ("ListCACertificates", ca_certificates),
     ("ListPolicies", policies),
     ("ListAttachedPolicies", attached_policies),

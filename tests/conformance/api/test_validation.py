@@ -17,7 +17,7 @@ from tests.conformance.api.conftest import Account
 from fleetgate.api.table import OPERATIONS
 
 # Fits every pattern of a name, an id, an ARN or a version in the model.
-_WORDS = ("1", "a", "a" * 20, "12" * 5, "f" * 64)
+_WORDS = ("1", "a", "a" * 20, "12" * 6, "f" * 64)
 
 
 def plain(shape: Any) -> Any:

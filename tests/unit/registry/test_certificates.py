@@ -86,7 +86,7 @@ def test_every_transition(
         ("INACTIVE", "ACTIVE REVOKED"),
         ("REVOKED", ""),
         ("PENDING_ACTIVATION", "ACTIVE INACTIVE REVOKED"),
-        ("PENDING_TRANSFER", "ACTIVE INACTIVE"),
+        ("PENDING_TRANSFER", ""),
     ],
 )
 def test_what_a_user_may_set(old: str, may: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -33,6 +34,7 @@ from fleetgate.registry import (
     thing_types,
     things,
     tokens,
+    transfers,
 )
 from fleetgate.registry.certificates import Certificate, Status
 
@@ -177,6 +179,20 @@ HOT: dict[str, Callable[[Tx, Realm, Act], object]] = {
     "certificates of a CA": lambda tx, realm, act: certificates.page(tx, realm, f"1/{F}", ca=F),
     "change status": lambda tx, realm, act: certificates.set_status(tx, act, F, Status.INACTIVE),
     "delete certificate": lambda tx, realm, act: certificates.delete(tx, act, E, force=True),
+    "outgoing certificates": lambda tx, realm, act: transfers.page(tx, realm, f"1/{F}"),
+    "offer a certificate": lambda tx, realm, act: transfers.offer(tx, act, E, "210987654321"),
+    "take a certificate back": lambda tx, realm, act: [
+        step()
+        for step in (
+            lambda: transfers.offer(tx, act, E, "210987654321"),
+            lambda: transfers.cancel(tx, act, E),
+        )
+    ],
+    "accept a certificate": lambda tx, realm, act: (
+        transfers.offer(tx, act, E, "210987654321"),
+        transfers.accept(tx, replace(act, realm=Realm("210987654321", realm.region)), E),
+    ),
+    "transfers of a certificate": lambda tx, realm, act: transfers.of(tx, certificates.get(tx, realm, F)),
     "first connection": lambda tx, realm, act: certificates.connected(tx, act, F),
     "sweep": lambda tx, realm, act: certificates.sweep(tx, act.now),
     "CAs": lambda tx, realm, act: authorities.page(tx, realm, f"1/{F}"),
