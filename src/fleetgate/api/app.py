@@ -17,14 +17,14 @@ from typing import Any, Final, TypeAlias
 from fleetgate import __version__
 from fleetgate.api import callers, reports, table
 from fleetgate.api.callers import Callers
-from fleetgate.api.handling import Handler
 from fleetgate.api.refusals import NotServed, TooLarge, TooSlow, answer_to
+from fleetgate.api.services import SERVICES, Service
 from fleetgate.database.port import Conflict
 from fleetgate.errors import InvalidRequest, Refused, Unavailable, all_of
 from fleetgate.names import NO_ACCOUNT, Act
 from fleetgate.registry import outbox
 from fleetgate.runtime import Refusal, Runtime
-from fleetgate.wire.restjson import codec, model, sigv4
+from fleetgate.wire.restjson import sigv4
 from fleetgate.wire.restjson.message import Malformed, Request, Response
 from fleetgate.wire.restjson.model import Operation
 from fleetgate.wire.restjson.routes import NoSuchOperation
@@ -40,7 +40,6 @@ LARGEST_BODY: Final = 1024 * 1024
 BODY_SECONDS: Final = 30.0
 OWN: Final = "/_fleetgate/"
 
-_SERVICE: Final = "iot"
 _SHOWN: Final = 200
 
 
@@ -55,21 +54,21 @@ class _Exchange:
 
     act: Act
     scheme: str
-    service: str = _SERVICE
+    service: str = "iot"
     operation: Operation | None = None
 
 
 class Api:
     def __init__(
-        self, runtime: Runtime, reset: Reset | None = None, operations: Mapping[str, Handler] = table.OPERATIONS
+        self, runtime: Runtime, reset: Reset | None = None, services: Mapping[str, Service] = SERVICES
     ) -> None:
-        """Raises RuntimeError where *operations* and the service model differ."""
+        """*services* go by the name in a signature's scope. Raises RuntimeError where one and its model differ."""
         self._runtime = runtime
         self._reset = reset
         self._callers = Callers(runtime)
-        self._model = model.load(_SERVICE)
-        self._operations = operations
-        table.check(self._model, operations)
+        self._services = services
+        for service in services.values():
+            table.check(service.model, service.operations)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -104,21 +103,21 @@ class Api:
             return answer_to(error, exchange.service, exchange.operation, request_id)
 
     async def _run(self, exchange: _Exchange, request: Request) -> Response:
-        await self._admit(exchange, request)
-        operation, labels = self._model.match(request.method, request.raw_path)
+        service = await self._admit(exchange, request)
+        operation, params_of = service.match(request)
         exchange.operation = operation
-        handler = self._operations.get(operation.name)
+        handler = service.operations.get(operation.name)
         if handler is None:
             raise NotServed(
                 f"fleetgate {__version__} does not serve {operation.name}; docs/coverage.md lists what it does."
             )
-        params = codec.decode(operation, labels, request)
+        params = params_of()
         if found := problems(operation, params):
             raise InvalidRequest(all_of(found))
         result = await handler.run(self._runtime, exchange.act, operation.name, params)
-        return codec.encode(operation, result, exchange.act.request_id)
+        return service.encode(operation, result, exchange.act.request_id)
 
-    async def _admit(self, exchange: _Exchange, request: Request) -> None:
+    async def _admit(self, exchange: _Exchange, request: Request) -> Service:
         """Raises SignatureRefused, InvalidRequest for a scope that names no region, NotServed for another service."""
         credential = sigv4.parse(request)
         exchange.service = credential.service
@@ -128,11 +127,13 @@ class Api:
         asked_at = f"{exchange.scheme}://{request.headers.get('host', '')}"
         exchange.act = act = Act(realm, callers.actor(key), act.now, act.request_id, asked_at)
         self._callers.verify(request, credential, key, act.now)
-        if credential.service != _SERVICE:
+        service = self._services.get(credential.service)
+        if service is None:
             raise NotServed(
-                f"fleetgate {__version__} does not serve {credential.service[:40]} here, only {_SERVICE}; "
-                "docs/coverage.md lists what it does."
+                f"fleetgate {__version__} does not serve {credential.service[:40]} here, only "
+                f"{', '.join(self._services)}; docs/coverage.md lists what it does."
             )
+        return service
 
     def _note(self, exchange: _Exchange, target: str, error: Exception) -> None:
         """Whoever was told no, not let in or not let do something, is in the audit trail."""

@@ -17,6 +17,7 @@ from fleetgate import __version__
 from fleetgate.api import app
 from fleetgate.api.app import LARGEST_BODY, Api, build
 from fleetgate.api.handling import Known, Params, Result
+from fleetgate.api.services import Service
 from fleetgate.config import Duration
 from fleetgate.database.open import open_database
 from fleetgate.errors import AccessDenied
@@ -237,7 +238,7 @@ def describe_endpoint(runtime: Runtime, act: Act, params: Params) -> Result:
 
 @pytest.fixture
 def odd(house: Installed) -> Api:
-    return Api(house.runtime, operations={"DescribeEndpoint": Known(describe_endpoint)})
+    return Api(house.runtime, services={"iot": Service("iot", {"DescribeEndpoint": Known(describe_endpoint)})})
 
 
 def asked(house: Installed, api: Api, operator: Credentials, kind: str) -> Answer:
@@ -304,7 +305,7 @@ def test_mistakes_of_ours_are_logged_and_not_told(house: Installed, odd: Api, op
 
 def test_an_operation_that_is_none_keeps_the_door_shut(house: Installed) -> None:
     with pytest.raises(RuntimeError, match="DescribeEndpoints"):
-        Api(house.runtime, operations={"DescribeEndpoints": Known(describe_endpoint)})
+        Api(house.runtime, services={"iot": Service("iot", {"DescribeEndpoints": Known(describe_endpoint)})})
 
 
 def test_nothing_secret_is_logged_or_written_down(house: Installed, operator: Credentials, realm: Realm) -> None:
