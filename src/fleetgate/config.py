@@ -119,6 +119,12 @@ class AuthorityConfig:
     """`aws` issues what AWS IoT would, good until the end of 2049; `strict` for client authentication and limited."""
     device_validity: Duration = Duration(365 * 86_400 * _SECOND)
     """How long a device certificate is good under `strict`; never longer than its CA's."""
+    status_url: str | None = None
+    """Address written into certificates as the place of revocation lists and OCSP; without one they say nothing."""
+    crl_validity: Duration = Duration(7 * 86_400 * _SECOND)
+    """How long a revocation list is good; a new one is made at half of it, and when a certificate is revoked."""
+    ocsp_validity: Duration = Duration(3600 * _SECOND)
+    """How long an OCSP answer is good."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,6 +318,8 @@ def _contradictions(config: Config) -> Iterator[str]:
     yield from _addresses(config)
     if config.api.public_url is not None and not _PUBLIC_URL.fullmatch(config.api.public_url):
         yield f"api.public_url: expected an address such as https://iot.example.com, not {config.api.public_url!r}"
+    if config.authority.status_url is not None and not _PUBLIC_URL.fullmatch(config.authority.status_url):
+        yield f"authority.status_url: expected such as http://pki.example.com, not {config.authority.status_url!r}"
     if (config.api.tls_certificate is None) != (config.api.tls_key is None):
         yield "api: tls_certificate and tls_key belong together; give both or neither"
     for name, function in config.hooks.functions.items():

@@ -37,7 +37,7 @@ from fleetgate.pki.profile import (
 )
 from fleetgate.pki.seal import Vault
 from fleetgate.pki.signer import KeyFileSigner
-from fleetgate.runtime import Issuer
+from fleetgate.runtime import OCSP_PATH, Issuer, crl_path
 
 # A server certificate with less than this left is made anew, at start and while running.
 RENEW_BEFORE = 30 * DAY
@@ -119,21 +119,26 @@ def open_installation(folder: Path, config: Config, entropy: Callable[[int], byt
     except OSError as error:
         raise Unavailable(f"The data directory {folder} cannot be used: {error}") from error
     own = certificate.load(issuing)
+    fingerprint = certificate.fingerprint(own)
     issuer = Issuer(
         certificate=IssuerCertificate.of(own),
-        fingerprint=certificate.fingerprint(own),
+        fingerprint=fingerprint,
         signer=KeyFileSigner.open(folder / "ca" / "issuing.key", passphrase),
-        profile=_device_profile(config),
+        profile=_device_profile(config, fingerprint),
         chain_pem=issuing + root,
     )
     return Installation(folder, issuer, vault, founded, entropy)
 
 
-def _device_profile(config: Config) -> Profile:
-    if config.authority.profile == "aws":
-        return AWS_DEVICE
-    validity = Validity(duration=config.authority.device_validity, cut_to_issuer=True)
-    return replace(STRICT_DEVICE, validity=validity)
+def _device_profile(config: Config, issuer: str) -> Profile:
+    profile = AWS_DEVICE
+    if config.authority.profile != "aws":
+        validity = Validity(duration=config.authority.device_validity, cut_to_issuer=True)
+        profile = replace(STRICT_DEVICE, validity=validity)
+    if config.authority.status_url is None:
+        return profile
+    base = config.authority.status_url.rstrip("/")
+    return profile.with_status_at(f"{base}{crl_path(issuer)}", f"{base}{OCSP_PATH}")
 
 
 def _passphrase(folder: Path, config: Config, entropy: Callable[[int], bytes]) -> bytes:

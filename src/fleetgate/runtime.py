@@ -6,7 +6,7 @@ import asyncio
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 from fleetgate.config import Config
 from fleetgate.database.port import Database, Tx
@@ -80,6 +80,16 @@ class Refusal:
     reason: str
 
 
+OCSP_PATH: Final = "/_fleetgate/ocsp"
+"""Where the API's listener answers OCSP."""
+CRL_PREFIX: Final = "/_fleetgate/crl/"
+
+
+def crl_path(issuer: str) -> str:
+    """Where the API's listener has the revocation list of the CA with this fingerprint."""
+    return f"{CRL_PREFIX}{issuer}.crl"
+
+
 @dataclass(frozen=True, slots=True)
 class Issuer:
     """The installation's issuing CA: its certificate, the key behind it, and what it may put into a certificate."""
@@ -108,6 +118,13 @@ class Runtime:
     committed: Callable[[], None]
     """Told after every commit, so that the outbox is looked at."""
     refused: Callable[[Refusal], None]
+    former: tuple[Issuer, ...] = ()
+    """CAs that were replaced: they issue nothing any more, and answer for what they issued."""
+
+    @property
+    def issuers(self) -> tuple[Issuer, ...]:
+        """All of them, the one that issues first."""
+        return self.issuer, *self.former
 
     def act(self, realm: Realm, actor: str) -> Act:
         """A new act, now, under a correlation id of its own."""

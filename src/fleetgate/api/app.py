@@ -2,7 +2,8 @@
 
     read the body -> check the signature -> match -> decode -> validate -> run the handler -> encode
 
-Beside it, unsigned: `GET /_fleetgate/health`, signed links to reports, and on a dev server `POST /_fleetgate/reset`.
+Beside it, unsigned: `GET /_fleetgate/health`, revocation lists and OCSP, signed links to reports, and on a dev server
+`POST /_fleetgate/reset`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from fleetgate import __version__
 from fleetgate.api import callers, reports, table
 from fleetgate.api.callers import Callers
 from fleetgate.api.refusals import NotServed, TooLarge, TooSlow, answer_to
+from fleetgate.api.revocation import StatusDoor
 from fleetgate.api.services import SERVICES, Service
 from fleetgate.database.port import Conflict
 from fleetgate.errors import InvalidRequest, Refused, Unavailable, all_of
@@ -69,6 +71,7 @@ class Api:
         self._services = services
         for service in services.values():
             table.check(service.model, service.operations)
+        self._status = StatusDoor(runtime)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -77,8 +80,12 @@ class Api:
         if raw_path.startswith(reports.PREFIX):
             query = scope["query_string"].decode("latin-1")
             return await reports.serve(self._runtime, scope["method"], raw_path, query, send)
-        own = raw_path.startswith(OWN)
-        response = await (self._own(scope["method"], raw_path) if own else self._answer(scope, raw_path, receive))
+        if self._status.serves(raw_path):
+            response = await self._status.answer(scope["method"], raw_path, receive)
+        elif raw_path.startswith(OWN):
+            response = await self._own(scope["method"], raw_path)
+        else:
+            response = await self._answer(scope, raw_path, receive)
         if response is not None:
             await _send(response, send)
         return None

@@ -9,12 +9,16 @@ from typing import Annotated, Any
 import typer
 from cryptography import x509
 
+from fleetgate import names, revocation
 from fleetgate.cli import show
 from fleetgate.cli.place import Here, here
 from fleetgate.cli.show import Json, Limit
 from fleetgate.errors import Unavailable
-from fleetgate.pki import certificate, chain, keys
-from fleetgate.registry import authorities
+from fleetgate.names import certificate_of
+from fleetgate.pki import certificate, chain, keys, moments, pem
+from fleetgate.pki.crl import LABEL, Reason
+from fleetgate.registry import authorities, certificates
+from fleetgate.runtime import crl_path
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
@@ -76,6 +80,67 @@ def _save(out: Path, text: str) -> None:
             f"--out {out} cannot be written: {error.strerror}. Name a file in a folder that exists and is yours."
         ) from error
     show.say(f"Wrote {out}.")
+
+
+@app.command()
+@here
+async def revoke(
+    here: Here,
+    certificate_id: Annotated[str, typer.Argument(metavar="CERTIFICATE", help="Its id, its ARN, or its PEM file.")],
+    *,
+    reason: Annotated[Reason, typer.Option(help="What the revocation list says.")] = Reason.UNSPECIFIED,
+    as_json: Json = False,
+) -> None:
+    """Revoke a certificate for good: its connections end, and the CA's revocation list names it."""
+    fingerprint = _named(certificate_id)
+    found = await here.change(
+        "RevokeCertificate",
+        here.realm.arn("cert", fingerprint),
+        lambda tx, act: certificates.set_status(tx, act, fingerprint, certificates.Status.REVOKED, reason=reason),
+        {"reason": str(reason)},
+    )
+    show.details({"fingerprint": found.fingerprint, "status": str(found.status), "reason": str(reason)}, as_json)
+
+
+def _named(text: str) -> str:
+    """The fingerprint of the certificate that *text* names. Raises InvalidRequest."""
+    if Path(text).is_file():
+        return certificate.fingerprint(certificate.load(Path(text).read_text()))
+    return certificate_of(text) or names.fingerprint(text)
+
+
+@app.command()
+@here
+async def crl(
+    here: Here,
+    *,
+    of: Annotated[str | None, typer.Option("--ca", metavar="FINGERPRINT", help="Default: the CA that issues.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the list here, as PEM.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show the revocation list of the installation's CA, made anew where it is due."""
+    runtime = here.runtime
+    issuer = runtime.issuer if of is None else revocation.issuer_of(runtime, of)
+    found = await revocation.current_list(runtime, issuer)
+    text = pem.text_of(LABEL, found.body)
+    if out is not None:
+        _save(out, text)
+    entries = [
+        {
+            "serial": f"{each.serial_number:x}",
+            "revoked_at": show.moment(moments.from_datetime(each.revocation_date_utc)),
+        }
+        for each in x509.load_der_x509_crl(found.body)
+    ]
+    record = {
+        "issuer": found.issuer,
+        "number": found.number,
+        "made_at": show.moment(found.this_update),
+        "next_at": show.moment(found.next_update),
+        "path": crl_path(found.issuer),
+    }
+    shown = {"pem": text, "revoked": entries} if as_json else {"revoked": len(entries)}
+    show.details(record | shown, as_json)
 
 
 @app.command("list")

@@ -20,6 +20,7 @@ CERTIFICATE_POLICIES: Final = "2.5.29.32"
 
 CLIENT_AUTH: Final = "1.3.6.1.5.5.7.3.2"
 SERVER_AUTH: Final = "1.3.6.1.5.5.7.3.1"
+OCSP_SIGNING: Final = "1.3.6.1.5.5.7.3.9"
 ANY_PURPOSE: Final = "2.5.29.37.0"
 
 KEY_USAGES: Final = (

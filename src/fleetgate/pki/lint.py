@@ -239,6 +239,14 @@ def _extended_key_usage(case: Case) -> Iterator[str]:
         yield f"The extended key usage is not {sorted(wanted)}."
 
 
+def _status_extensions(case: Case) -> Iterator[str]:
+    """RFC 5280 sections 4.2.1.13 and 4.2.2.1, RFC 6960 section 4.2.2.2.1: exactly the profile's addresses."""
+    for oid, wanted in case.profile.status_extensions().items():
+        found = case.fields.extension(oid)
+        if found is None or found.value != wanted.public_bytes():
+            yield f"The extension {oid} is missing or is not the profile's."
+
+
 def _criticality(case: Case) -> Iterator[str]:
     """Which extensions a verifier may ignore is not up to the issuer."""
     critical = {fields.BASIC_CONSTRAINTS, fields.KEY_USAGE}
@@ -343,6 +351,7 @@ CONTENT: Final[dict[str, Rule]] = {
     "basic-constraints": _basic_constraints,
     "key-usage": _key_usage,
     "extended-key-usage": _extended_key_usage,
+    "status-extensions": _status_extensions,
     "criticality": _criticality,
     "unknown-critical-extension": _unknown_critical_extension,
     "unexpected-extension": _unexpected_extension,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from cryptography import x509
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import AuthorityInformationAccessOID, NameOID
 
 from fleetgate.errors import InvalidRequest, all_of
 from fleetgate.pki import fields, keys, moments
@@ -72,6 +72,12 @@ class Profile:
     """Dotted object identifiers; empty leaves the extension out."""
     alternative_names: bool = False
     """Whether the certificate carries (and must carry) DNS names and addresses."""
+    ocsp_no_check: bool = False
+    """Whether nobody asks after the certificate's own status (RFC 6960 section 4.2.2.2.1): a responder's."""
+    crl_url: str | None = None
+    """Where the issuer's revocation list is; None leaves the extension out."""
+    ocsp_url: str | None = None
+    """Where the issuer's responder is; None leaves the extension out."""
     key_kinds: frozenset[str] = frozenset({"rsa", "ec"})
     """`rsa-2048`, `ec-p256` ...; `rsa` or `ec` for every strong key of that family."""
 
@@ -119,7 +125,24 @@ class Profile:
             always.add(fields.EXTENDED_KEY_USAGE)
         if self.alternative_names:
             always.add(fields.SUBJECT_ALTERNATIVE_NAME)
-        return frozenset(always)
+        return frozenset(always | self.status_extensions().keys())
+
+    def status_extensions(self) -> dict[str, x509.ExtensionType]:
+        """What says how the certificate's status is found out, by object identifier."""
+        found: list[x509.ExtensionType] = []
+        if self.crl_url:
+            place = x509.DistributionPoint([_url(self.crl_url)], None, None, None)
+            found.append(x509.CRLDistributionPoints([place]))
+        if self.ocsp_url:
+            access = x509.AccessDescription(AuthorityInformationAccessOID.OCSP, _url(self.ocsp_url))
+            found.append(x509.AuthorityInformationAccess([access]))
+        if self.ocsp_no_check:
+            found.append(x509.OCSPNoCheck())
+        return {each.oid.dotted_string: each for each in found}
+
+    def with_status_at(self, crl_url: str, ocsp_url: str) -> Profile:
+        """Certificates like these that say where their status is found out."""
+        return replace(self, crl_url=crl_url, ocsp_url=ocsp_url)
 
     def fixed_extensions(self) -> list[tuple[x509.ExtensionType, bool]]:
         """Those that are the same in every certificate, with their criticality."""
@@ -129,7 +152,11 @@ class Profile:
         ]
         if self.extended_key_usage:
             found.append((x509.ExtendedKeyUsage(map(x509.ObjectIdentifier, self.extended_key_usage)), False))
-        return found
+        return found + [(each, False) for each in self.status_extensions().values()]
+
+
+def _url(text: str) -> x509.GeneralName:
+    return x509.UniformResourceIdentifier(text)
 
 
 def _key_usage(names: frozenset[str]) -> x509.KeyUsage:
@@ -197,6 +224,14 @@ ISSUING_CA: Final = Profile(
     key_usage=_CA_USAGE,
 )
 
+OCSP_RESPONDER: Final = Profile(
+    name="ocsp-responder",
+    validity=Validity(duration=14 * DAY, cut_to_issuer=True),
+    subject=common_name("OCSP responder"),
+    extended_key_usage=(fields.OCSP_SIGNING,),
+    ocsp_no_check=True,
+)
+
 PROFILES: Final[Mapping[str, Profile]] = {
-    each.name: each for each in (AWS_DEVICE, STRICT_DEVICE, SERVER, ROOT_CA, ISSUING_CA)
+    each.name: each for each in (AWS_DEVICE, STRICT_DEVICE, SERVER, ROOT_CA, ISSUING_CA, OCSP_RESPONDER)
 }

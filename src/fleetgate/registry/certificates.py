@@ -10,7 +10,8 @@ from typing import Final
 from fleetgate.database.port import Row, Tx
 from fleetgate.errors import AlreadyExists, CertificateState, DeleteConflict, InvalidRequest, NotFound
 from fleetgate.names import Act, Realm
-from fleetgate.registry import outbox, pages, statements
+from fleetgate.pki.crl import Reason
+from fleetgate.registry import outbox, pages, revocations, statements
 from fleetgate.registry.events import CertificateDeleted, CertificateStatusChanged
 from fleetgate.registry.pages import Page
 
@@ -187,16 +188,28 @@ def page(
     )
 
 
-def set_status(tx: Tx, act: Act, fingerprint: str, status: Status, *, by_service: bool = False) -> Certificate:
-    """Raises NotFound, CertificateState for what `TRANSITIONS` does not have, and InvalidRequest for a status that only
+def set_status(
+    tx: Tx,
+    act: Act,
+    fingerprint: str,
+    status: Status,
+    *,
+    by_service: bool = False,
+    reason: Reason = Reason.UNSPECIFIED,
+) -> Certificate:
+    """*reason* is what the revocation list says, where *status* is REVOKED.
+
+    Raises NotFound, CertificateState for what `TRANSITIONS` does not have, and InvalidRequest for a status that only
     the service sets, unless *by_service*.
     """
     if status not in BY_USER and not by_service:
         raise InvalidRequest(f"The status {status} is set by the service alone. Set {', '.join(sorted(BY_USER))}.")
-    return change_status(tx, act, get(tx, act.realm, fingerprint), status)
+    return change_status(tx, act, get(tx, act.realm, fingerprint), status, reason)
 
 
-def change_status(tx: Tx, act: Act, old: Certificate, status: Status) -> Certificate:
+def change_status(
+    tx: Tx, act: Act, old: Certificate, status: Status, reason: Reason = Reason.UNSPECIFIED
+) -> Certificate:
     """`set_status` of a certificate that was read in this transaction. Raises CertificateState."""
     if status == old.status:
         return old
@@ -216,6 +229,8 @@ def write_status(tx: Tx, act: Act, old: Certificate, status: Status) -> Certific
         realm=str(act.realm),
         fingerprint=fingerprint,
     )
+    if status == Status.REVOKED and old.origin == Origin.ISSUED:
+        revocations.enter(tx, act, fingerprint, old.not_after, reason)
     outbox.add(tx, act, CertificateStatusChanged(fingerprint, str(status), str(old.status)))
     return replace(old, status=Status(status), customer_version=old.customer_version + 1, updated_at=act.now)
 

@@ -26,6 +26,8 @@ TABLES: Final = (
     "certificates",
     "authorities",
     "registration_codes",
+    "revocation_lists",
+    "revocations",
     "issuances",
     "policy_versions",
     "policies",

@@ -110,7 +110,17 @@ def bench(issuer: IssuerCertificate, ec_key: ec.EllipticCurvePrivateKey, serial:
     return Bench(issuer, ec_key.public_key(), serial, now)
 
 
-@pytest.mark.parametrize("under", [profile.AWS_DEVICE, profile.STRICT_DEVICE, profile.SERVER])
+_STATUS = profile.OCSP_RESPONDER.with_status_at("http://pki.test/a.crl", "http://pki.test/ocsp")
+
+
+def test_rule_status_extensions(bench: Bench) -> None:
+    elsewhere = _STATUS.with_status_at("http://pki.test/b.crl", "http://pki.test/ocsp")
+    assert bench.rules(bench.make(_STATUS), elsewhere) == ["status-extensions"]
+    lacking = bench.rules(bench.make(profile.OCSP_RESPONDER), _STATUS)
+    assert lacking == ["status-extensions", "status-extensions"]
+
+
+@pytest.mark.parametrize("under", [profile.AWS_DEVICE, profile.STRICT_DEVICE, profile.SERVER, _STATUS])
 def test_faultless_certificates(bench: Bench, under: Profile) -> None:
     assert bench.lint(bench.make(under), under) == []
 

@@ -15,7 +15,7 @@ def test_the_end_of_2049() -> None:
 
 
 def test_profiles_are_found_by_name() -> None:
-    assert set(profile.PROFILES) == {"aws-device", "strict-device", "server", "root-ca", "issuing-ca"}
+    assert set(profile.PROFILES) == {"aws-device", "strict-device", "server", "root-ca", "issuing-ca", "ocsp-responder"}
     assert all(each.name == name for name, each in profile.PROFILES.items())
 
 
