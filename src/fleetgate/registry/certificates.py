@@ -215,10 +215,12 @@ def change_status(
         return old
     if status not in TRANSITIONS[old.status]:
         raise CertificateState(f"A certificate that is {old.status} cannot become {status}. Id: {old.fingerprint}")
-    return write_status(tx, act, old, status)
+    return write_status(tx, act, old, status, reason)
 
 
-def write_status(tx: Tx, act: Act, old: Certificate, status: Status) -> Certificate:
+def write_status(
+    tx: Tx, act: Act, old: Certificate, status: Status, reason: Reason = Reason.UNSPECIFIED
+) -> Certificate:
     """`change_status` to whatever *status*: for who knows that this is right."""
     fingerprint = old.fingerprint
     tx.run(
