@@ -32,12 +32,12 @@ def list_attached_policies(tx: Tx, act: Act, params: Params) -> Result:
 
 def list_targets_for_policy(tx: Tx, act: Act, params: Params) -> Result:
     page = attachments.page_targets(tx, act.realm, params["policyName"], *_TARGETS.opened(params))
-    return {"targets": list(page.items), "nextMarker": _TARGETS.token(page)}
+    return {"targets": list(page.items), "nextMarker": _TARGETS.token(page, params)}
 
 
 def _attached(tx: Tx, act: Act, target: str, params: Params, *, recursive: bool = False) -> Result:
     page = attachments.page_policies(tx, act.realm, target, *_POLICIES.opened(params), recursive=recursive)
-    return {"policies": [summary(act, name) for name in page.items], "nextMarker": _POLICIES.token(page)}
+    return {"policies": [summary(act, name) for name in page.items], "nextMarker": _POLICIES.token(page, params)}
 
 
 # --- the older calls: a principal is a certificate --------------------------------------------------------------------
@@ -62,7 +62,7 @@ def list_policy_principals(tx: Tx, act: Act, params: Params) -> Result:
     """Certificates only; ascendingOrder changes nothing."""
     page = attachments.page_targets(tx, act.realm, params["policyName"], *_TARGETS.opened(params))
     certificates = [arn for arn in page.items if arn.partition("/")[0].endswith(":cert")]
-    return {"principals": certificates, "nextMarker": _TARGETS.token(page)}
+    return {"principals": certificates, "nextMarker": _TARGETS.token(page, params)}
 
 
 def _certificate(act: Act, params: Params) -> str:

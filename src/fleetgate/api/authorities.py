@@ -122,7 +122,7 @@ def delete_ca_certificate(tx: Tx, act: Act, params: Params) -> Result:
 def list_ca_certificates(tx: Tx, act: Act, params: Params) -> Result:
     ascending, template = params.get("ascendingOrder", False), params.get("templateName")
     page = authorities.page(tx, act.realm, *_AUTHORITIES.opened(params), ascending=ascending, template_name=template)
-    return {"certificates": [_listed(act, each) for each in page.items], "nextMarker": _AUTHORITIES.token(page)}
+    return {"certificates": [_listed(act, each) for each in page.items], "nextMarker": _AUTHORITIES.token(page, params)}
 
 
 def _listed(act: Act, authority: Authority) -> Result:

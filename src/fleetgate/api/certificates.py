@@ -149,13 +149,13 @@ def list_certificates(tx: Tx, act: Act, params: Params) -> Result:
     ascending = params.get("ascendingOrder", False)
     page = certificates.page(tx, act.realm, *_CERTIFICATES.opened(params), ascending=ascending)
     found = [_listed(tx, each) for each in page.items]
-    return {"certificates": found, "nextMarker": _CERTIFICATES.token(page)}
+    return {"certificates": found, "nextMarker": _CERTIFICATES.token(page, params)}
 
 
 def list_certificates_by_ca(tx: Tx, act: Act, params: Params) -> Result:
     ascending, ca = params.get("ascendingOrder", False), names.fingerprint(params["caCertificateId"])
     page = certificates.page(tx, act.realm, *_BY_CA.opened(params), ascending=ascending, ca=ca)
-    return {"certificates": [_listed(tx, each) for each in page.items], "nextMarker": _BY_CA.token(page)}
+    return {"certificates": [_listed(tx, each) for each in page.items], "nextMarker": _BY_CA.token(page, params)}
 
 
 def _listed(tx: Tx, certificate: Certificate) -> Result:
@@ -208,4 +208,4 @@ def list_outgoing_certificates(tx: Tx, act: Act, params: Params) -> Result:
         }
         for each in page.items
     ]
-    return {"outgoingCertificates": found, "nextMarker": _OUTGOING.token(page)}
+    return {"outgoingCertificates": found, "nextMarker": _OUTGOING.token(page, params)}

@@ -53,7 +53,10 @@ def delete_policy(tx: Tx, act: Act, params: Params) -> Result:
 def list_policies(tx: Tx, act: Act, params: Params) -> Result:
     """Newest first unless ascendingOrder."""
     page = policies.page(tx, act.realm, *_POLICIES.opened(params), ascending=params.get("ascendingOrder", False))
-    return {"policies": [summary(act, policy.name) for policy in page.items], "nextMarker": _POLICIES.token(page)}
+    return {
+        "policies": [summary(act, policy.name) for policy in page.items],
+        "nextMarker": _POLICIES.token(page, params),
+    }
 
 
 def summary(act: Act, name: str) -> Result:

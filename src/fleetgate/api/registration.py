@@ -91,7 +91,7 @@ def list_thing_registration_tasks(tx: Tx, act: Act, params: Params) -> Result:
     """Newest first."""
     status = Status(params["status"]) if "status" in params else None
     page = tasks.page(tx, act.realm, *_TASKS.opened(params), status=status)
-    return {"taskIds": [task.id for task in page.items], "nextToken": _TASKS.token(page)}
+    return {"taskIds": [task.id for task in page.items], "nextToken": _TASKS.token(page, params)}
 
 
 def stop_thing_registration_task(tx: Tx, act: Act, params: Params) -> Result:
@@ -112,6 +112,6 @@ def list_thing_registration_task_reports(runtime: Runtime, act: Act, params: Par
         found = list(islice(tasks.parts(tx, act.realm, task_id, report, reports.PART, first), limit + 1))
         page = Page(tuple(found[:limit]), str(found[limit - 1]) if len(found) > limit else None)
         links = [reports.link(runtime, act, task_id, report, part) for part in page.items]
-        return {"resourceLinks": links, "reportType": report, "nextToken": listing.token(page)}
+        return {"resourceLinks": links, "reportType": report, "nextToken": listing.token(page, params)}
 
     return listed

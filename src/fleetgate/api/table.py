@@ -12,6 +12,7 @@ from fleetgate.api import (
     attachments,
     authorities,
     authorization,
+    billing_groups,
     certificates,
     claims,
     endpoints,
@@ -30,6 +31,7 @@ from fleetgate.wire.restjson.model import Model
 _THING: Final = named("thing", "thingName")
 _TYPE: Final = named("thingtype", "thingTypeName")
 _GROUP: Final = named("thinggroup", "thingGroupName")
+_BILLING_GROUP: Final = named("billinggroup", "billingGroupName")
 _POLICY: Final = named("policy", "policyName")
 _TEMPLATE: Final = named("provisioningtemplate", "templateName")
 _CERTIFICATE: Final = named("cert", "certificateId")
@@ -39,6 +41,10 @@ _MADE: Final = made("certificateArn")
 
 def _member_group(act: Act, params: Params, result: Result) -> str:
     return act.realm.arn("thinggroup", thing_groups.group_in(act, params))
+
+
+def _billed_group(act: Act, params: Params, result: Result) -> str:
+    return act.realm.arn("billinggroup", billing_groups.group_in(act, params))
 
 
 def _claim(act: Act, params: Params, result: Result) -> str:
@@ -88,6 +94,19 @@ OPERATIONS: Final[Mapping[str, Handler]] = {
     "UpdateThingGroupsForThing": Write(
         thing_groups.update_thing_groups_for_thing, _THING, ("thingGroupsToAdd", "thingGroupsToRemove")
     ),
+    # billing groups
+    "CreateBillingGroup": Write(billing_groups.create_billing_group, _BILLING_GROUP),
+    "DescribeBillingGroup": Glance(billing_groups.describe_billing_group),
+    "UpdateBillingGroup": Write(billing_groups.update_billing_group, _BILLING_GROUP),
+    "DeleteBillingGroup": Write(billing_groups.delete_billing_group, _BILLING_GROUP),
+    "ListBillingGroups": Read(billing_groups.list_billing_groups),
+    "AddThingToBillingGroup": Write(
+        billing_groups.add_thing_to_billing_group, _billed_group, ("thingName", "thingArn")
+    ),
+    "RemoveThingFromBillingGroup": Write(
+        billing_groups.remove_thing_from_billing_group, _billed_group, ("thingName", "thingArn")
+    ),
+    "ListThingsInBillingGroup": Read(billing_groups.list_things_in_billing_group),
     # certificates
     "CreateKeysAndCertificate": Flow(certificates.create_keys_and_certificate, _MADE, ("setAsActive",)),
     "CreateCertificateFromCsr": Flow(certificates.create_certificate_from_csr, _MADE, ("setAsActive",)),

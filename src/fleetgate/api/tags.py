@@ -38,7 +38,10 @@ def untag_resource(tx: Tx, act: Act, params: Params) -> Result:
 def list_tags_for_resource(tx: Tx, act: Act, params: Params) -> Result:
     found = tags.of(tx, act.realm, params["resourceArn"])
     page = _TAGS.cut(sorted(found), {**params, "maxResults": tags.MOST})
-    return {"tags": [{"Key": name, "Value": found[name]} for name in page.items], "nextToken": _TAGS.token(page)}
+    return {
+        "tags": [{"Key": name, "Value": found[name]} for name in page.items],
+        "nextToken": _TAGS.token(page, params),
+    }
 
 
 def put_given(tx: Tx, act: Act, arn: str, params: Params) -> None:

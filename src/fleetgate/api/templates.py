@@ -88,7 +88,10 @@ def delete_provisioning_template(tx: Tx, act: Act, params: Params) -> Result:
 
 def list_provisioning_templates(tx: Tx, act: Act, params: Params) -> Result:
     page = templates.page(tx, act.realm, *_TEMPLATES.opened(params))
-    return {"templates": [_summary(act, template) for template in page.items], "nextToken": _TEMPLATES.token(page)}
+    return {
+        "templates": [_summary(act, template) for template in page.items],
+        "nextToken": _TEMPLATES.token(page, params),
+    }
 
 
 def _hook_of(params: Params) -> dict[str, Any]:
@@ -142,7 +145,7 @@ def describe_provisioning_template_version(tx: Tx, act: Act, params: Params) -> 
 
 def list_provisioning_template_versions(tx: Tx, act: Act, params: Params) -> Result:
     page = templates.page_versions(tx, act.realm, params["templateName"], *_VERSIONS.opened(params))
-    return {"versions": [_version(version) for version in page.items], "nextToken": _VERSIONS.token(page)}
+    return {"versions": [_version(version) for version in page.items], "nextToken": _VERSIONS.token(page, params)}
 
 
 def delete_provisioning_template_version(tx: Tx, act: Act, params: Params) -> Result:

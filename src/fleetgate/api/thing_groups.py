@@ -7,10 +7,11 @@ from typing import Final
 from fleetgate.api import tags
 from fleetgate.api.handling import Params, Result
 from fleetgate.api.listing import Listing
+from fleetgate.api.naming import name_in
 from fleetgate.api.things import attributes_of
 from fleetgate.database.port import Tx
-from fleetgate.errors import InvalidRequest, NotFound
-from fleetgate.names import Act, Arn
+from fleetgate.errors import InvalidRequest
+from fleetgate.names import Act
 from fleetgate.registry import thing_groups
 
 _GROUPS: Final = Listing("thing-groups")
@@ -84,7 +85,7 @@ def list_thing_groups(tx: Tx, act: Act, params: Params) -> Result:
         recursive=params.get("recursive", parent is None),
         prefix=params.get("namePrefixFilter", ""),
     )
-    return {"thingGroups": [_named(act, group.name) for group in page.items], "nextToken": _GROUPS.token(page)}
+    return {"thingGroups": [_named(act, group.name) for group in page.items], "nextToken": _GROUPS.token(page, params)}
 
 
 def _named(act: Act, name: str) -> Result:
@@ -106,14 +107,14 @@ def remove_thing_from_thing_group(tx: Tx, act: Act, params: Params) -> Result:
 
 def list_thing_groups_for_thing(tx: Tx, act: Act, params: Params) -> Result:
     page = _GROUPS_OF.cut(thing_groups.groups_of(tx, act.realm, params["thingName"]), params)
-    return {"thingGroups": [_named(act, name) for name in page.items], "nextToken": _GROUPS_OF.token(page)}
+    return {"thingGroups": [_named(act, name) for name in page.items], "nextToken": _GROUPS_OF.token(page, params)}
 
 
 def list_things_in_thing_group(tx: Tx, act: Act, params: Params) -> Result:
     recursive = params.get("recursive", False)
     opened = _MEMBERS.opened(params)
     page = thing_groups.page_things(tx, act.realm, params["thingGroupName"], *opened, recursive=recursive)
-    return {"things": list(page.items), "nextToken": _MEMBERS.token(page)}
+    return {"things": list(page.items), "nextToken": _MEMBERS.token(page, params)}
 
 
 def update_thing_groups_for_thing(tx: Tx, act: Act, params: Params) -> Result:
@@ -130,22 +131,8 @@ def update_thing_groups_for_thing(tx: Tx, act: Act, params: Params) -> Result:
 
 def group_in(act: Act, params: Params) -> str:
     """The name of the group that *params* name, by name or ARN. Raises InvalidRequest, NotFound."""
-    return _name_in(act, params, "thingGroup", "thinggroup")
+    return name_in(act, params, "thingGroup", "thinggroup")
 
 
 def _thing_in(act: Act, params: Params) -> str:
-    return _name_in(act, params, "thing", "thing")
-
-
-def _name_in(act: Act, params: Params, prefix: str, kind: str) -> str:
-    name, arn = params.get(f"{prefix}Name"), params.get(f"{prefix}Arn")
-    if arn is not None:
-        parsed = Arn.parse(arn)
-        if parsed.kind != kind or name not in {None, parsed.name}:
-            raise InvalidRequest(f"{prefix}Arn {arn} is not the ARN of {f'{kind} {name}' if name else f'a {kind}'}.")
-        if parsed.realm != act.realm:
-            raise NotFound(f"There is no {arn} in this account and region.")
-        return parsed.name
-    if name is None:
-        raise InvalidRequest(f"Both {prefix}Name and {prefix}Arn cannot be null")
-    return str(name)
+    return name_in(act, params, "thing", "thing")

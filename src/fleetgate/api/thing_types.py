@@ -44,7 +44,7 @@ def list_thing_types(tx: Tx, act: Act, params: Params) -> Result:
         page = Page((kind,) if kind else (), None)
     else:
         page = thing_types.page(tx, act.realm, after, limit)
-    return {"thingTypes": [_described(act, kind) for kind in page.items], "nextToken": _TYPES.token(page)}
+    return {"thingTypes": [_described(act, kind) for kind in page.items], "nextToken": _TYPES.token(page, params)}
 
 
 def update_thing_type(tx: Tx, act: Act, params: Params) -> Result:

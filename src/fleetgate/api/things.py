@@ -8,9 +8,9 @@ from typing import Any, Final
 from fleetgate.api.handling import Params, Result
 from fleetgate.api.listing import Listing
 from fleetgate.database.port import Tx
-from fleetgate.errors import InvalidRequest, NotFound
+from fleetgate.errors import InvalidRequest
 from fleetgate.names import Act
-from fleetgate.registry import attachments, things
+from fleetgate.registry import attachments, billing_groups, things
 from fleetgate.registry.attachments import Principal
 
 _THINGS: Final = Listing("things")
@@ -21,11 +21,14 @@ _TYPES: Final = {True: "EXCLUSIVE_THING", False: "NON_EXCLUSIVE_THING"}
 
 
 def create_thing(tx: Tx, act: Act, params: Params) -> Result:
-    if (billing_group := params.get("billingGroupName")) is not None:
-        raise NotFound(f"Billing group {billing_group} does not exist in this account.")
     attributes, _ = attributes_of(params)
     thing = things.create(
-        tx, act, params["thingName"], type_name=params.get("thingTypeName"), attributes=attributes or {}
+        tx,
+        act,
+        params["thingName"],
+        type_name=params.get("thingTypeName"),
+        attributes=attributes or {},
+        billing_group=params.get("billingGroupName"),
     )
     return {"thingName": thing.name, "thingArn": act.realm.arn("thing", thing.name), "thingId": thing.thing_id}
 
@@ -40,6 +43,7 @@ def describe_thing(tx: Tx, act: Act, params: Params) -> Result:
         "thingTypeName": thing.type_name,
         "attributes": thing.attributes,
         "version": thing.version,
+        "billingGroupName": billing_groups.of_thing(tx, act.realm, thing.name),
     }
 
 
@@ -87,7 +91,7 @@ def list_things(tx: Tx, act: Act, params: Params) -> Result:
         }
         for thing in page.items
     ]
-    return {"things": found, "nextToken": _THINGS.token(page)}
+    return {"things": found, "nextToken": _THINGS.token(page, params)}
 
 
 def attributes_of(params: Mapping[str, Any]) -> tuple[Mapping[str, str] | None, bool]:
@@ -114,7 +118,7 @@ def detach_thing_principal(tx: Tx, act: Act, params: Params) -> Result:
 
 def list_thing_principals(tx: Tx, act: Act, params: Params) -> Result:
     page = attachments.page_principals(tx, act.realm, params["thingName"], *_PRINCIPALS.opened(params))
-    return {"principals": [_arn(act, each) for each in page.items], "nextToken": _PRINCIPALS.token(page)}
+    return {"principals": [_arn(act, each) for each in page.items], "nextToken": _PRINCIPALS.token(page, params)}
 
 
 def list_thing_principals_v2(tx: Tx, act: Act, params: Params) -> Result:
@@ -122,13 +126,13 @@ def list_thing_principals_v2(tx: Tx, act: Act, params: Params) -> Result:
     opened = _PRINCIPALS.opened(params)
     page = attachments.page_principals(tx, act.realm, params["thingName"], *opened, exclusive=exclusive)
     found = [{"principal": _arn(act, each), "thingPrincipalType": _TYPES[each.exclusive]} for each in page.items]
-    return {"thingPrincipalObjects": found, "nextToken": _PRINCIPALS.token(page)}
+    return {"thingPrincipalObjects": found, "nextToken": _PRINCIPALS.token(page, params)}
 
 
 def list_principal_things(tx: Tx, act: Act, params: Params) -> Result:
     fingerprint = attachments.fingerprint_of(act.realm, params["principal"])
     page = attachments.page_things(tx, act.realm, fingerprint, *_THINGS_OF.opened(params))
-    return {"things": [each.thing_name for each in page.items], "nextToken": _THINGS_OF.token(page)}
+    return {"things": [each.thing_name for each in page.items], "nextToken": _THINGS_OF.token(page, params)}
 
 
 def list_principal_things_v2(tx: Tx, act: Act, params: Params) -> Result:
@@ -136,7 +140,7 @@ def list_principal_things_v2(tx: Tx, act: Act, params: Params) -> Result:
     exclusive = _EXCLUSIVE[params.get("thingPrincipalType")]
     page = attachments.page_things(tx, act.realm, fingerprint, *_THINGS_OF.opened(params), exclusive=exclusive)
     found = [{"thingName": each.thing_name, "thingPrincipalType": _TYPES[each.exclusive]} for each in page.items]
-    return {"principalThingObjects": found, "nextToken": _THINGS_OF.token(page)}
+    return {"principalThingObjects": found, "nextToken": _THINGS_OF.token(page, params)}
 
 
 def _arn(act: Act, principal: Principal) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from fleetgate.database.port import Tx
-from fleetgate.errors import ConflictingUpdate, InvalidRequest, NotFound
+from fleetgate.errors import ConflictingUpdate, InvalidRequest
 from fleetgate.names import Act
 from fleetgate.policy import document
 from fleetgate.registry import attachments, certificates, policies, thing_groups, things
@@ -61,12 +61,12 @@ def _bind(tx: Tx, act: Act, plan: Plan, certificate: Certificate) -> dict[str, s
 
 
 def _thing(tx: Tx, act: Act, plan: ThingPlan, make_room: MakeRoom) -> None:
-    if plan.billing_group is not None:
-        raise NotFound(f"Billing group {plan.billing_group} does not exist in this account.")
     existing = things.find(tx, act.realm, plan.name)
     if existing is None:
         attributes = {name: value for name, value in (plan.attributes or {}).items() if value}
-        things.create(tx, act, plan.name, type_name=plan.type_name, attributes=attributes)
+        things.create(
+            tx, act, plan.name, type_name=plan.type_name, attributes=attributes, billing_group=plan.billing_group
+        )
         for group in plan.groups or ():
             thing_groups.add_thing(tx, act, group, plan.name)
         return

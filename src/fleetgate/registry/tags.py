@@ -14,6 +14,7 @@ MOST: Final = 50
 
 # kind in an ARN -> is it there?
 _EXISTS: Final[Mapping[str, str]] = {
+    "billinggroup": "SELECT 1 AS found FROM billing_groups WHERE realm = :realm AND name = :name",
     "cacert": "SELECT 1 AS found FROM authorities WHERE realm = :realm AND fingerprint = :name",
     "policy": "SELECT 1 AS found FROM policies WHERE realm = :realm AND name = :name",
     "provisioningtemplate": "SELECT 1 AS found FROM provisioning_templates WHERE realm = :realm AND name = :name",

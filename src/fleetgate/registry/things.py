@@ -12,7 +12,7 @@ from fleetgate.database.port import Row, Tx
 from fleetgate.errors import AlreadyExists, InvalidRequest, NotFound, VersionConflict
 from fleetgate.names import Act, Realm
 from fleetgate.registry import attributes as attribute_rules
-from fleetgate.registry import outbox, pages, statements, thing_types
+from fleetgate.registry import billing_groups, outbox, pages, statements, thing_types
 from fleetgate.registry.events import ThingCreated, ThingDeleted, ThingUpdated
 from fleetgate.registry.pages import Page
 
@@ -33,18 +33,24 @@ class Thing:
 
 
 def create(
-    tx: Tx, act: Act, name: str, *, type_name: str | None = None, attributes: Mapping[str, str] | None = None
+    tx: Tx,
+    act: Act,
+    name: str,
+    *,
+    type_name: str | None = None,
+    attributes: Mapping[str, str] | None = None,
+    billing_group: str | None = None,
 ) -> Thing:
     """A new thing; the same again gives the one there is.
 
-    Raises AlreadyExists when that differs, NotFound for an unknown type, InvalidRequest for bad names, too many
-    attributes or a deprecated type.
+    Raises AlreadyExists when that differs, NotFound for an unknown type or billing group, InvalidRequest for bad names,
+    too many attributes or a deprecated type.
     """
     names.check("thing", name)
     wanted = _changed({}, attributes, False, type_name)
     if type_name is not None:
         if existing := find(tx, act.realm, name):
-            return _same(act, existing, type_name, wanted)
+            return _same(tx, act, existing, type_name, wanted, billing_group)
         thing_types.usable(tx, act.realm, type_name)
     thing = Thing(name, act.id_for("thing", name), type_name, wanted, 1, act.now, act.now)
     if not statements.insert_new(
@@ -59,8 +65,10 @@ def create(
         created_at=act.now,
         updated_at=act.now,
     ):
-        return _same(act, get(tx, act.realm, name), type_name, wanted)
+        return _same(tx, act, get(tx, act.realm, name), type_name, wanted, billing_group)
     _index(tx, act, name, wanted)
+    if billing_group is not None:
+        billing_groups.add_thing(tx, act, billing_group, name)
     outbox.add(tx, act, ThingCreated(name, thing.thing_id, type_name, wanted, 1))
     return thing
 
@@ -211,8 +219,16 @@ def _changed(
     return attribute_rules.changed(old, new, merge, MOST_ATTRIBUTES, "A thing")
 
 
-def _same(act: Act, existing: Thing, type_name: str | None, attributes: Mapping[str, str]) -> Thing:
-    if existing.type_name == type_name and existing.attributes == attributes:
+def _same(
+    tx: Tx,
+    act: Act,
+    existing: Thing,
+    type_name: str | None,
+    attributes: Mapping[str, str],
+    billing_group: str | None,
+) -> Thing:
+    present = billing_groups.of_thing(tx, act.realm, existing.name)
+    if (existing.type_name, existing.attributes, present) == (type_name, attributes, billing_group):
         return existing
     raise AlreadyExists(
         f"Thing {existing.name} already exists in account with different properties",

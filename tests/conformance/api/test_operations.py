@@ -32,6 +32,7 @@ def test_every_operation(account: Account, neighbour: Account) -> None:
     iot.meta.events.register("before-call.iot.*", lambda model, **_: called.add(model.name))
     types_and_things(iot)
     groups(iot)
+    billing(iot)
     arn = certificates(iot)
     transfers(iot, account, neighbour)
     authorities(iot, account)
@@ -86,6 +87,27 @@ def groups(iot: Any) -> None:
     iot.tag_resource(resourceArn=arn, tags=[{"Key": "floor", "Value": "1"}])
     iot.untag_resource(resourceArn=arn, tagKeys=["plan"])
     assert iot.list_tags_for_resource(resourceArn=arn)["tags"] == [{"Key": "floor", "Value": "1"}]
+
+
+def billing(iot: Any) -> None:
+    arn = iot.create_billing_group(billingGroupName="south", tags=[{"Key": "cost", "Value": "7"}])["billingGroupArn"]
+    iot.create_billing_group(billingGroupName="north")
+    assert iot.list_tags_for_resource(resourceArn=arn)["tags"] == [{"Key": "cost", "Value": "7"}]
+    described = {"billingGroupDescription": "the south"}
+    assert iot.update_billing_group(billingGroupName="south", billingGroupProperties=described)["version"] == 2
+    assert iot.describe_billing_group(billingGroupName="south")["billingGroupProperties"] == described
+    listed = iot.list_billing_groups(namePrefixFilter="so")["billingGroups"]
+    assert listed == [{"groupName": "south", "groupArn": arn}]
+    for name in ("lamp:1", "lamp:2"):
+        iot.add_thing_to_billing_group(billingGroupName="north", thingName=name)
+    iot.add_thing_to_billing_group(billingGroupArn=arn, thingName="lamp:1")
+    iot.remove_thing_from_billing_group(billingGroupName="north", thingName="lamp:2")
+    assert iot.describe_thing(thingName="lamp:1")["billingGroupName"] == "south"
+    assert iot.list_things_in_billing_group(billingGroupName="south")["things"] == ["lamp:1"]
+    assert iot.list_things_in_billing_group(billingGroupName="north")["things"] == []
+    for name in ("south", "north"):
+        iot.delete_billing_group(billingGroupName=name)
+    assert "billingGroupName" not in iot.describe_thing(thingName="lamp:1")
 
 
 def certificates(iot: Any) -> str:
@@ -158,6 +180,10 @@ def policies(iot: Any, arn: str) -> None:
     iot.attach_policy(policyName="p", target=arn)
     assert [each["policyName"] for each in iot.list_attached_policies(target=arn)["policies"]] == ["p"]
     assert iot.list_targets_for_policy(policyName="p")["targets"] == [arn]
+    assert [each["policyName"] for each in iot.get_effective_policies(principal=arn)["effectivePolicies"]] == ["p"]
+    asked = {"actionType": "CONNECT", "resources": ["arn:aws:iot:us-east-1:123456789012:client/a"]}
+    [tested] = iot.test_authorization(principal=arn, authInfos=[asked])["authResults"]
+    assert tested["authDecision"] == "ALLOWED"
     iot.detach_policy(policyName="p", target=arn)
     iot.attach_principal_policy(policyName="p", principal=arn)
     assert [each["policyName"] for each in iot.list_principal_policies(principal=arn)["policies"]] == ["p"]

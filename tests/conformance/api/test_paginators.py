@@ -64,6 +64,15 @@ def things_in_a_group(iot: Any) -> Filled:
     return {"thingGroupName": "g", "recursive": True}, add
 
 
+def billing_groups(iot: Any) -> Filled:
+    return {"namePrefixFilter": "g"}, lambda n: iot.create_billing_group(billingGroupName=f"g{n}")
+
+
+def things_in_a_billing_group(iot: Any) -> Filled:
+    iot.create_billing_group(billingGroupName="g")
+    return {"billingGroupName": "g"}, lambda n: iot.create_thing(thingName=f"t{n}", billingGroupName="g")
+
+
 def certificates(iot: Any) -> Filled:
     return {"ascendingOrder": True}, lambda n: iot.create_keys_and_certificate()
 
@@ -169,6 +178,8 @@ LISTS: list[tuple[str, Callable[[Any], Filled]]] = [
     ("ListThingGroups", thing_groups),
     ("ListThingGroupsForThing", groups_of_a_thing),
     ("ListThingsInThingGroup", things_in_a_group),
+    ("ListBillingGroups", billing_groups),
+    ("ListThingsInBillingGroup", things_in_a_billing_group),
     ("ListCertificates", certificates),
     ("ListCertificatesByCA", certificates_by_ca),
     ("ListOutgoingCertificates", outgoing_certificates),
@@ -245,3 +256,12 @@ def test_a_token_of_another_list(iot: Any) -> None:
     token = iot.list_things(maxResults=1)["nextToken"]
     with pytest.raises(iot.exceptions.InvalidRequestException, match="none of this list"):
         iot.list_certificates(marker=token)
+
+
+def test_a_token_of_another_filter(iot: Any) -> None:
+    for number in range(3):
+        iot.create_thing(thingName=f"t{number}", attributePayload={"attributes": {"a": "1"}})
+    token = iot.list_things(maxResults=1)["nextToken"]
+    with pytest.raises(iot.exceptions.InvalidRequestException, match="with this filter"):
+        iot.list_things(maxResults=1, nextToken=token, attributeName="a", attributeValue="1")
+    assert [each["thingName"] for each in iot.list_things(nextToken=token)["things"]] == ["t1", "t2"]

@@ -14,7 +14,7 @@ from fleetgate.database.port import Tx
 from fleetgate.errors import ConflictingUpdate, InvalidRequest, MalformedPolicy, NotFound
 from fleetgate.names import Act
 from fleetgate.provisioning.apply import Outcome, apply
-from fleetgate.registry import attachments, certificates, policies, thing_groups, thing_types, things
+from fleetgate.registry import attachments, billing_groups, certificates, policies, thing_groups, thing_types, things
 from fleetgate.registry.certificates import Certificate, Status
 from fleetgate.template.plan import CertificatePlan, Plan, PolicyPlan, ThingPlan
 from fleetgate.template.resources import Override
@@ -72,6 +72,17 @@ def test_everything_new(applier: Applier, tx: Tx, act: Act) -> None:
         "policy": act.realm.arn("policy", "p"),
         "certificate": act.realm.arn("cert", bound.fingerprint),
     }
+
+
+def test_a_billing_group(applier: Applier, tx: Tx, act: Act) -> None:
+    with pytest.raises(NotFound, match="Billing group b"):
+        applier(replace(THING, billing_group="b"))
+    billing_groups.create(tx, act, "b")
+    billing_groups.create(tx, act, "c")
+    applier(replace(THING, name="u", billing_group="b"))
+    assert billing_groups.of_thing(tx, act.realm, "u") == "b"
+    applier(replace(THING, name="u", billing_group="c"))
+    assert billing_groups.of_thing(tx, act.realm, "u") == "b", "no override speaks of it"
 
 
 def test_without_a_thing(applier: Applier, tx: Tx, act: Act) -> None:

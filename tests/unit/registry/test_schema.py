@@ -19,6 +19,7 @@ from fleetgate.registry import (
     attachments,
     audit,
     authorities,
+    billing_groups,
     certificates,
     claim_batches,
     claims,
@@ -172,6 +173,12 @@ HOT: dict[str, Callable[[Tx, Realm, Act], object]] = {
     "delete group": lambda tx, realm, act: thing_groups.delete(tx, act, "g"),
     "leave a group": lambda tx, realm, act: thing_groups.remove_thing(tx, act, "g", "one"),
     "join a group": lambda tx, realm, act: thing_groups.add_thing(tx, act, "g", "one"),
+    "billing groups": lambda tx, realm, act: billing_groups.page(tx, realm, "a", prefix="b"),
+    "join a billing group": lambda tx, realm, act: billing_groups.add_thing(tx, act, "bill", "one"),
+    "leave a billing group": lambda tx, realm, act: billing_groups.remove_thing(tx, act, "bill", "one"),
+    "billing group of a thing": lambda tx, realm, act: billing_groups.of_thing(tx, realm, "one"),
+    "things of a billing group": lambda tx, realm, act: billing_groups.page_things(tx, realm, "bill", "a"),
+    "delete billing group": lambda tx, realm, act: billing_groups.delete(tx, act, "bill"),
     "certificate": lambda tx, realm, act: certificates.find(tx, realm, F),
     "certificate everywhere": lambda tx, realm, act: certificates.find_everywhere(tx, F),
     "certificates": lambda tx, realm, act: certificates.page(tx, realm, f"1/{F}"),
@@ -281,6 +288,7 @@ def furnished(tx: Tx, act: Act, certified: Callable[..., Certificate]) -> Tx:
     thing_types.deprecate(tx, Act(act.realm, act.actor, 0, act.request_id), "old")
     things.create(tx, act, "one", attributes={"room": "x"})
     thing_groups.create(tx, act, "g")
+    billing_groups.create(tx, act, "bill")
     policies.create(tx, act, "p", "{}")
     templates.create(tx, act, "t", "{}", "role")
     made = certified().fingerprint
