@@ -43,8 +43,8 @@ class CertificatePrincipal:
 
     @property
     def ends_at(self) -> int | None:
-        """When it has to leave, in milliseconds UTC, if that is known now. A certificate is judged when it comes."""
-        return None
+        """When it has to leave, in milliseconds UTC: a connection does not outlive its certificate."""
+        return self.certificate.not_after + 1
 
 
 @dataclass(frozen=True, slots=True)

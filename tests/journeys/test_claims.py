@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 
 import pytest
@@ -10,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from tests.journeys.paho_device import (
     CREATE,
     CREATE_FROM_CSR,
+    NOT_AUTHORIZED,
     Answer,
     Closed,
     Device,
@@ -97,7 +99,11 @@ def test_the_kill_switch_stops_a_claim_in_the_middle(live: Live, batch: Batch, c
     device = connect(batch.claim, batch.name)
     finished = device.provision(batch, f"{batch.name}-1", csr=True)
     token = token_of(device)
+    started = time.monotonic()
     live.write(lambda tx, act: claims.set_enabled(tx, act, batch.claim.fingerprint, False))
+    assert device.closed() == NOT_AUTHORIZED
+    assert time.monotonic() - started < 1.0
+    device = connect(batch.claim, batch.name)  # its certificate is in force, and its requests are refused
     assert device.ask(CREATE, {}).told == DENIED
     assert device.register(batch, token, f"{batch.name}-2").told == DENIED
     works = connect(finished.identity, finished.thing)

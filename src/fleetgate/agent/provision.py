@@ -131,12 +131,17 @@ async def rotate(options: Options, store: Store, around: Surroundings = SURROUND
     connected. They ask under the device's own client id, so its other connection is thrown out, unless
     `options.client_id` is another one that the policy allows.
 
-    Raises StoreUnusable where nothing is in force, and what `provision` raises.
+    Parameters that `options` does not name are those that the device was provisioned with. Raises StoreUnusable where
+    nothing is in force, and what `provision` raises.
     """
     if (known := store.current()) is None:
         raise StoreUnusable("There is no certificate to rotate. Provision the device first.")
     _check_same_device(known, options)
-    options = replace(options, client_id=options.client_id or _own_client_id(options, known))
+    options = replace(
+        options,
+        parameters={**known.parameters, **options.parameters},
+        client_id=options.client_id or _own_client_id(options, known),
+    )
     own = tls.present(tls.trust(options.endpoint), store.credentials(draft=False))
     return await Flow(options, store, own, tls.trust(options.endpoint), around, dialler).run()
 

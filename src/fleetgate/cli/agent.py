@@ -65,7 +65,7 @@ async def rotate(
     attempts: Attempts = 8,
     as_json: Json = False,
 ) -> None:
-    """Get the device a new key and certificate, asked for with the ones it has."""
+    """Get the device a new key and certificate, asked for with the ones it has. Parameters need not be given again."""
     options = _options(target, serial, parameter, key, common_name, attempts)
     with FolderStore(folder) as store:
         result = await rotate_device(options, store, replace(SURROUNDINGS, say=show.say))

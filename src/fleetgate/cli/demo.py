@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,9 +16,9 @@ from fleetgate import dev
 from fleetgate.agent.fleet import Device, Fleet, simulate
 from fleetgate.agent.provision import Options
 from fleetgate.agent.tls import Endpoint, KeyFiles
-from fleetgate.cli import fleet, logs, running, show
+from fleetgate.cli import fleet, logs, running, scratch, show
 from fleetgate.cli.dev import environment
-from fleetgate.config import LogConfig
+from fleetgate.config import Config, LogConfig
 from fleetgate.dev import Dev
 
 app = typer.Typer(add_completion=False)
@@ -36,13 +35,14 @@ def demo(
     certificates of their own, over real TLS and MQTT. On a terminal it then serves until Ctrl-C.
     """
     logs.configure(LogConfig(level="warning"))
-    with tempfile.TemporaryDirectory(prefix="fleetgate-demo-") as folder:
-        running.run(_demo(Path(folder), devices))
+    with scratch.folder("demo") as folder:
+        config = dev.config(folder, free_ports=True)
+        with running.alone(config):
+            running.run(_demo(config, devices))
 
 
-async def _demo(folder: Path, count: int) -> None:
+async def _demo(config: Config, count: int) -> None:
     clock = Stopwatch()
-    config = dev.config(folder, free_ports=True)
     async with dev.serve(replace(config, log=LogConfig(level="warning"))) as server:
         clock.lap("server start")
         console = show.console()

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import typer
 
 from fleetgate import dev
-from fleetgate.cli import logs, running, show, values
+from fleetgate.cli import logs, running, scratch, show, values
 from fleetgate.cli.place import ConfigFile
 from fleetgate.cli.running import ReadyFile
 from fleetgate.config import Config
 from fleetgate.dev import Functions
 
 app = typer.Typer(add_completion=False)
-
-_PREFIX: Final = "fleetgate-dev-"
 
 
 @app.command("dev")
@@ -75,8 +72,8 @@ def _folder(given: Path | None) -> Iterator[Path]:
     if given is not None:
         yield given
         return
-    with tempfile.TemporaryDirectory(prefix=_PREFIX) as name:
-        yield Path(name)
+    with scratch.folder("dev") as made:
+        yield made
 
 
 def functions(given: list[str]) -> Functions:

@@ -46,7 +46,8 @@ ReadyFile = Annotated[
 ]
 
 
-_LOCK: Final = "serving.lock"
+LOCK: Final = "serving.lock"
+"""In a data directory: held, with its process id inside, by who serves it."""
 
 
 def check_addresses(config: Config) -> None:
@@ -100,7 +101,7 @@ def alone(config: Config) -> Iterator[None]:
     folder = config.server.data_dir
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        file = (folder / _LOCK).open("a+")
+        file = (folder / LOCK).open("a+")
     except OSError as error:
         raise Unavailable(f"The data directory {folder} (server.data_dir) cannot be used: {error}") from error
     with file:

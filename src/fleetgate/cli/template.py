@@ -160,6 +160,10 @@ async def set_(
     as_json: Json = False,
 ) -> None:
     """Change what a template's devices get, and whether."""
+    if enabled is None and again is None and hook is None and not no_hook and default_version is None:
+        raise typer.BadParameter(
+            "Say what is to change: --enabled, --disabled, --reprovisioning, --hook, --no-hook or --default-version."
+        )
 
     def enter(tx: Tx, act: Act) -> dict[str, Any]:
         templates.update(

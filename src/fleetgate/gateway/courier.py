@@ -151,6 +151,8 @@ class Courier:
                         self._retire(entry.realm, fingerprint, f"the certificate is {status} now")
                 case events.CertificateDeleted(fingerprint):
                     self._retire(entry.realm, fingerprint, "the certificate was deleted")
+                case events.ClaimChanged(fingerprint, False):
+                    self._retire(entry.realm, fingerprint, "the claim was switched off")
                 case events.CertificatePresented() as presented:
                     self._announce(entry.realm, *registered_event(entry, presented))
                 case event:

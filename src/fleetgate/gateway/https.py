@@ -7,6 +7,7 @@ certificate chain as PEM, and the server name it asked for.
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 from typing import Any
 
@@ -17,6 +18,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from fleetgate.gateway.listener import Turned, Visitor
+from fleetgate.gateway.seldom import ABOUT_REQUESTS
 
 log = structlog.get_logger(__name__)
 
@@ -50,6 +52,7 @@ class HttpDoors:
             timeout_keep_alive=_SECONDS_IDLE,
         )
         self._config.load()
+        logging.getLogger("uvicorn.error").addFilter(ABOUT_REQUESTS)
         self._operators, self._devices = ServerState(), ServerState()
         self._servers: list[asyncio.Server] = []
 

@@ -26,6 +26,10 @@ LINGER_SECONDS = 10.0
 # A peer that does not read what it asked for may not fill the server's memory. More than a session's queue, which may
 # come at once.
 MOST_UNREAD = 10 * 1024 * 1024
+# And one that has been asked to take what is waiting for it takes this much in this time, or is cut off: slow links do,
+# also behind the kernel's own buffer, which is filled anew in large pieces.
+STALL_SECONDS = 120.0
+LEAST_TAKEN = 4 * 1024
 # What is written while a piece of the peer's is taken in leaves together, up to here.
 _MOST_HELD = 64 * 1024
 
@@ -85,7 +89,20 @@ class Plain(asyncio.Transport):
 class Doorway(asyncio.Protocol):
     """One accepted connection: TLS between the socket and the inner protocol that *admit* chooses."""
 
-    __slots__ = ("_admit", "_held", "_here", "_inner", "_leave", "_outer", "_patience", "_unsent", "_unwanted", "tls")
+    __slots__ = (
+        "_admit",
+        "_held",
+        "_here",
+        "_inner",
+        "_leave",
+        "_outer",
+        "_patience",
+        "_sent",
+        "_stalling",
+        "_unsent",
+        "_unwanted",
+        "tls",
+    )
 
     def __init__(self, context: SSL.Context, admit: Admit, leave: Callable[[Doorway], None]) -> None:
         self.tls = Tls(context)
@@ -93,6 +110,8 @@ class Doorway(asyncio.Protocol):
         self._inner: asyncio.Protocol | None = None
         self._held = False
         self._unsent = 0  # bytes written and not flushed yet
+        self._sent = 0  # bytes handed to the socket
+        self._stalling: asyncio.TimerHandle | None = None  # while writing is paused
         self._here = self._unwanted = False  # it has its transport; it was closed before that
 
     @property
@@ -154,6 +173,7 @@ class Doorway(asyncio.Protocol):
         self._unsent = 0
         if records := self.tls.outgoing():
             self._outer.write(records)
+            self._sent += len(records)
             if self._outer.get_write_buffer_size() > MOST_UNREAD:
                 log.info("connection cut off", reason="the peer does not read", address=self.address)
                 self._outer.abort()
@@ -181,15 +201,38 @@ class Doorway(asyncio.Protocol):
         self._unwanted = True
 
     def pause_writing(self) -> None:
+        self._watch()
         if self._inner is not None:
             self._inner.pause_writing()
 
+    def _watch(self) -> None:
+        """Look again in a while whether the peer takes what waits for it."""
+        taken = self._taken()
+        self._stalling = asyncio.get_running_loop().call_later(STALL_SECONDS, self._look, taken)
+
+    def _look(self, taken: int) -> None:
+        if self._taken() - taken >= LEAST_TAKEN:
+            self._watch()
+        else:
+            log.info("connection cut off", reason="the peer has stopped reading", address=self.address)
+            self._outer.abort()
+
+    def _taken(self) -> int:
+        return self._sent - self._outer.get_write_buffer_size()
+
+    def _unwatch(self) -> None:
+        if self._stalling is not None:
+            self._stalling.cancel()
+            self._stalling = None
+
     def resume_writing(self) -> None:
+        self._unwatch()
         if self._inner is not None:
             self._inner.resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._patience.cancel()
+        self._unwatch()
         self._leave(self)
         if self._inner is not None:
             self._inner.connection_lost(exc)

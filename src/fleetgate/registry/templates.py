@@ -146,7 +146,9 @@ def update(
     hook_payload_version: str | None = None,
     remove_hook: bool = False,
 ) -> Template:
-    """UpdateProvisioningTemplate; None leaves as it is, a hook is replaced whole. Raises NotFound, InvalidRequest."""
+    """UpdateProvisioningTemplate; None leaves as it is, a hook is replaced whole, and what changes nothing changes
+    `updated_at` neither. Raises NotFound, InvalidRequest.
+    """
     old = get(tx, act.realm, name)
     if remove_hook and hook_target_arn is not None:
         raise InvalidRequest("Give a preProvisioningHook or removePreProvisioningHook, not both.")
@@ -158,20 +160,26 @@ def update(
         enabled=old.enabled if enabled is None else enabled,
         default_version=default_version or old.default_version,
         role_arn=role_arn or old.role_arn,
-        updated_at=act.now,
     )
     if remove_hook or hook_target_arn is not None:
         new = replace(new, hook_target_arn=hook_target_arn, hook_payload_version=hook_payload_version)
-    _store(tx, act, new)
-    return new
+    return _changed(tx, act, old, new)
 
 
 def set_reprovisioning(tx: Tx, act: Act, name: str, reprovisioning: Reprovisioning | None) -> Template:
     """Raises NotFound."""
     chosen = None if reprovisioning is None else Reprovisioning(reprovisioning)
-    new = replace(get(tx, act.realm, name), reprovisioning=chosen, updated_at=act.now)
-    _store(tx, act, new)
-    return new
+    old = get(tx, act.realm, name)
+    return _changed(tx, act, old, replace(old, reprovisioning=chosen))
+
+
+def _changed(tx: Tx, act: Act, old: Template, new: Template) -> Template:
+    """*new*, with the time at which it changed; one that says the same did not."""
+    if new == old:
+        return old
+    stamped = replace(new, updated_at=act.now)
+    _store(tx, act, stamped)
+    return stamped
 
 
 def delete(tx: Tx, act: Act, name: str) -> None:

@@ -277,6 +277,17 @@ async def test_rotation_gives_a_new_key_over_the_old_certificate(devices: Device
     assert kept.certificate_id == result.certificate_id == devices.cloud.things["SN-1"][-1]
 
 
+async def test_rotation_remembers_what_the_device_was_provisioned_with(devices: Devices) -> None:
+    store = MemoryStore()
+    await devices.provision(store, parameters={"SerialNumber": "SN-1", "Model": "P-100"})
+    result = await devices.rotate(store, parameters={"Site": "hall3"})
+    kept = store.current()
+    assert kept is not None
+    assert kept.parameters == {"SerialNumber": "SN-1", "Model": "P-100", "Site": "hall3"}
+    assert devices.cloud.things == {"SN-1": [devices.cloud.things["SN-1"][0], result.certificate_id]}
+    assert (await devices.rotate(store, parameters={})).thing_name == "SN-1"
+
+
 async def test_the_old_identity_stays_until_the_new_one_has_connected(devices: Devices, tmp_path: Path) -> None:
     with FolderStore(tmp_path / "device") as store:
         first = await devices.provision(store)

@@ -75,6 +75,12 @@ def test_settings(call: Any, body: Path) -> None:
     assert call("template", "set", "lamps", "--disabled", "--json").json["hook_target_arn"] == arn
 
 
+def test_settings_without_any(call: Any, body: Path) -> None:
+    made = call("template", "create", "lamps", str(body), "--json").json
+    assert "Say what is to change" in call("template", "set", "lamps", status=2).err
+    assert call("template", "show", "lamps", "--json").json["updated_at"] == made["updated_at"]
+
+
 def test_versions(call: Any, body: Path, tmp_path: Path, bad: Path) -> None:
     call("template", "create", "lamps", str(body))
     other = tmp_path / "other.json"

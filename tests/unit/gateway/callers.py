@@ -150,11 +150,11 @@ class Hall:
         return self.house.runtime
 
     async def certificate(
-        self, *statements: Any, name: str = "device", status: Status = Status.ACTIVE
+        self, *statements: Any, name: str = "device", status: Status = Status.ACTIVE, lasting: int | None = None
     ) -> x509.Certificate:
         """A registered certificate under the policy *name* of these statements (`allow`)."""
         act = self.runtime.act(REALM, "system")
-        issued = await authority.issue(self.runtime, act, keys.generate(KeyKind.EC_P256).public_key())
+        issued = await authority.issue(self.runtime, act, keys.generate(KeyKind.EC_P256).public_key(), lasting=lasting)
 
         def make(tx: Tx) -> None:
             authority.record(tx, act, issued, status)

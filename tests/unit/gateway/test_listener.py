@@ -54,6 +54,7 @@ class Socket(asyncio.Transport):
         super().__init__({"peername": ("192.0.2.7", 40000)})
         self.sent = bytearray()
         self.state = "open"
+        self.gone = asyncio.Event()
         self.reading = True
         self.unread = 0
         self.takes = True  # the peer reads what is sent
@@ -66,6 +67,7 @@ class Socket(asyncio.Transport):
 
     def abort(self) -> None:
         self.state = "aborted"
+        self.gone.set()
 
     def is_closing(self) -> bool:
         return self.state != "open"
@@ -312,6 +314,41 @@ async def test_a_peer_that_leaves_without_taking_its_goodbye_is_cut_off(
     assert visit.socket.state == "closed"
     await asyncio.sleep(0.05)
     assert visit.socket.state == "aborted"
+
+
+async def test_a_peer_that_stops_reading_is_cut_off_in_time(visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener, "STALL_SECONDS", 0.02)
+    visit.socket.takes = False
+    visit.inner.transport.write(b"x" * 100_000)
+    visit.doorway.pause_writing()
+    assert visit.inner.happened[-1] == "pause"
+    await asyncio.wait_for(visit.socket.gone.wait(), 5)
+    assert visit.socket.state == "aborted"
+
+
+async def test_a_peer_that_reads_slowly_stays(visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener, "STALL_SECONDS", 0.02)
+    looked: asyncio.Queue[int] = asyncio.Queue()
+    taken = visit.doorway._taken
+
+    def take() -> int:
+        del visit.socket.sent[: listener.LEAST_TAKEN]
+        looked.put_nowait(taken())
+        return taken()
+
+    monkeypatch.setattr(Doorway, "_taken", lambda doorway: take())
+    visit.socket.takes = False
+    visit.inner.transport.write(b"x" * 100_000)
+    visit.doorway.pause_writing()
+    for _ in range(5):
+        await asyncio.wait_for(looked.get(), 5)
+    assert visit.socket.state == "open"
+    visit.doorway.resume_writing()
+    assert visit.inner.happened[-1] == "resume"
+    while not looked.empty():
+        looked.get_nowait()
+    await asyncio.sleep(0.06)
+    assert (looked.empty(), visit.socket.state) == (True, "open")  # nobody looks any more
 
 
 async def test_who_has_gone_in_time_is_left_alone(visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -594,6 +594,19 @@ async def test_a_silent_peer_is_shown_out(hall: Hall) -> None:
     assert farewell.reason is Reason.KEEP_ALIVE_TIMEOUT
 
 
+async def test_a_connection_does_not_outlive_its_certificate(hall: Hall) -> None:
+    caller = hall.call(await hall.certificate(ALL, lasting=60_000))
+    await caller.connect(keep_alive=600)
+    hall.house.pass_(59_000)
+    hall.courier.tick()
+    assert not caller.wire.over
+    hall.house.pass_(2_000)
+    hall.courier.tick()
+    [farewell] = await caller.closed()
+    assert isinstance(farewell, Disconnect)
+    assert farewell.reason is Reason.NOT_AUTHORIZED
+
+
 # --- changes ----------------------------------------------------------------------------------------------------------
 
 

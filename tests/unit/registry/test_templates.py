@@ -83,6 +83,18 @@ def test_update(tx: Tx, act: Act, later: Callable[..., Act]) -> None:
     assert (same.description, same.default_version, same.enabled) == ("new", 2, False)
 
 
+def test_what_changes_nothing_leaves_the_time(tx: Tx, act: Act, later: Callable[..., Act]) -> None:
+    made = create(tx, act, description="d", hook_target_arn=HOOK, hook_payload_version="2020-04-01")
+    assert templates.update(tx, later(), "t") == made
+    same = templates.update(
+        tx, later(), "t", description="d", default_version=1, hook_target_arn=HOOK, hook_payload_version="2020-04-01"
+    )
+    assert same == made
+    assert templates.set_reprovisioning(tx, later(), "t", made.reprovisioning) == made
+    assert templates.get(tx, act.realm, "t") == made
+    assert templates.set_reprovisioning(tx, later(), "t", Reprovisioning.NEVER).updated_at == later().now
+
+
 def test_update_refuses(tx: Tx, act: Act) -> None:
     with pytest.raises(NotFound):
         templates.update(tx, act, "t")
