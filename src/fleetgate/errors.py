@@ -5,6 +5,7 @@
         InvalidRequest 400            the request does not fit its operation
           MalformedPolicy, CertificateInvalid, RegistrationCodeInvalid, RegistrationFailed
           InvalidQuery, InvalidAggregation, IndexNotReady                      (fleet indexing)
+          SqlParseFailed                                                       (a rule's SELECT)
           InvalidParameters, InvalidOwnershipToken, InvalidSigningRequest      (the provisioning topics)
         Unauthenticated 403           nobody known is asking
         AccessDenied 403              somebody known may not
@@ -83,6 +84,10 @@ class IndexNotReady(InvalidRequest):
     """The index that is asked is switched off."""
 
     code = "IndexNotReadyException"
+
+
+class SqlParseFailed(InvalidRequest):
+    code = "SqlParseException"
 
 
 class InvalidParameters(InvalidRequest):

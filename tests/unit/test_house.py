@@ -23,6 +23,7 @@ LOWER: Final = {
     "policy",
     "template",
     "search",
+    "sql",
     "pki",
     "manifest",
     "database",
