@@ -1,6 +1,9 @@
 """After the commit: one task reads new outbox rows and hands them to whoever cares, at least once.
 
 A row leaves the outbox only when every consumer has had it, so a crash in between means that it is handed out again.
+
+Where several nodes serve, one of them takes each event and tells those of its consumers that act on it for all; those
+that look after a node's own connections are told on every node.
 """
 
 from __future__ import annotations
@@ -8,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 
 import structlog
 
@@ -29,21 +33,44 @@ _LOOK_SECONDS = 0.5
 _RETRY_SECONDS = 1.0
 
 
+@dataclass(frozen=True, slots=True)
+class Share:
+    """One node among several."""
+
+    node: str
+    """Its id in the registry of nodes, where it gives signs of life."""
+    clock: Callable[[], int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    consumer: Consumer
+    give_up: Consumer | None
+    everywhere: bool
+
+
 class Dispatcher:
     """`stir` after a commit; `run` until cancelled."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, share: Share | None = None) -> None:
         self._database = database
-        self._consumers: list[tuple[Consumer, Consumer | None]] = []
+        self._share = share
+        self._mark: outbox.Mark | None = None
+        self._consumers: list[_Told] = []
         self._stirred = asyncio.Event()
         self._stirred.set()  # a crash may have left rows behind
 
-    def add(self, consumer: Consumer, give_up: Consumer | None = None) -> None:
+    def add(self, consumer: Consumer, give_up: Consumer | None = None, *, everywhere: bool = False) -> None:
         """*consumer* is called with entries in order and must not block. What it raises is logged, and it is told
-        again, `MOST_TRIES` times in all; then *give_up* has the entries instead, to close
-        what *consumer* could not guard.
+        again, `MOST_TRIES` times in all; then *give_up* has the entries instead, to close what *consumer* could not
+        guard. *everywhere*: on every node, and not only on the one that took the entries.
         """
-        self._consumers.append((consumer, give_up))
+        self._consumers.append(_Told(consumer, give_up, everywhere))
+
+    async def begin(self) -> None:
+        """Before the doors open: what happens from now on is heard. Raises Unavailable."""
+        if self._share is not None and self._mark is None:
+            self._mark = await self._database.glance(outbox.last)
 
     def stir(self) -> None:
         self._stirred.set()
@@ -66,15 +93,38 @@ class Dispatcher:
                 self._stirred.set()
 
     async def _hand_out(self) -> int:
+        if self._share is not None:
+            return await self._hand_out_shared(self._share)
         entries = await self._database.glance(lambda tx: outbox.pending(tx, MOST_AT_ONCE))
         if entries:
-            for consumer, give_up in self._consumers:
-                told = any(self._tell(consumer, entries) for _ in range(MOST_TRIES))
-                if not told and give_up is not None:
-                    self._tell(give_up, entries)
-            ids = [entry.id for entry in entries]
-            await self._database.write(lambda tx: outbox.delivered(tx, ids))
+            self._tell_those(self._consumers, entries)
+            await self._delivered(entries)
         return len(entries)
+
+    async def _hand_out_shared(self, share: Share) -> int:
+        await self.begin()
+        mark = self._mark or outbox.Mark()
+        taken: list[outbox.Entry] = []
+        if await self._database.glance(lambda tx: outbox.untaken(tx, share.clock(), 1)):
+            taken = await self._database.write(lambda tx: outbox.take(tx, share.node, share.clock(), MOST_AT_ONCE))
+        # With what this node took itself: it is behind the mark, too.
+        heard, self._mark = await self._database.glance(lambda tx: outbox.taken_since(tx, mark, MOST_AT_ONCE))
+        if heard:
+            self._tell_those([each for each in self._consumers if each.everywhere], heard)
+        if taken:
+            self._tell_those([each for each in self._consumers if not each.everywhere], taken)
+            await self._delivered(taken)
+        return max(len(heard), len(taken))
+
+    async def _delivered(self, entries: Sequence[outbox.Entry]) -> None:
+        ids = [entry.id for entry in entries]
+        await self._database.write(lambda tx: outbox.delivered(tx, ids))
+
+    def _tell_those(self, consumers: Sequence[_Told], entries: Sequence[outbox.Entry]) -> None:
+        for each in consumers:
+            told = any(self._tell(each.consumer, entries) for _ in range(MOST_TRIES))
+            if not told and each.give_up is not None:
+                self._tell(each.give_up, entries)
 
     def _tell(self, consumer: Consumer, entries: Sequence[outbox.Entry]) -> bool:
         try:

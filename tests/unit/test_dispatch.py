@@ -13,10 +13,10 @@ import pytest
 from fleetgate.database.migrate import migrate
 from fleetgate.database.open import open_database
 from fleetgate.database.port import Database, Tx
-from fleetgate.dispatch import MOST_AT_ONCE, MOST_TRIES, Dispatcher
+from fleetgate.dispatch import MOST_AT_ONCE, MOST_TRIES, Dispatcher, Share
 from fleetgate.errors import Unavailable
 from fleetgate.names import Act, Realm
-from fleetgate.registry import outbox
+from fleetgate.registry import nodes, outbox
 from fleetgate.registry.events import PolicyChanged
 
 ACT = Act(Realm("123456789012", "us-east-1"), "system", 1_700_000_000_000, str(uuid.UUID(int=1)))
@@ -187,3 +187,62 @@ async def test_it_ends_when_it_is_told_to_even_at_the_moment_of_a_commit(databas
     done, _ = await asyncio.wait({task}, timeout=2)
     assert done, "it goes on for ever"
     assert task.cancelled()
+
+
+def shared(database: Database, name: str, now: list[int]) -> Dispatcher:
+    return Dispatcher(database, Share(name, lambda: now[0]))
+
+
+async def test_of_several_nodes_one_acts_and_all_hear(database: Database) -> None:
+    now = [ACT.now]
+    for name in ("east", "west"):
+        await database.write(lambda tx, name=name: nodes.beat(tx, name, name, ACT.now))  # type: ignore[misc] # bound now
+    acts, heard = Listener(), [Listener(), Listener()]
+    east, west = (shared(database, name, now) for name in ("east", "west"))
+    for dispatcher, listener in zip((east, west), heard, strict=True):
+        dispatcher.add(acts)
+        dispatcher.add(listener, everywhere=True)
+        await dispatcher.begin()
+    await happen(database, *range(MOST_AT_ONCE + 10))
+    async with running(east), running(west):
+        for number in range(MOST_AT_ONCE + 10, MOST_AT_ONCE + 20):
+            await happen(database, number)
+            east.stir()
+            west.stir()
+        for listener in (acts, *heard):
+            await listener.hears(MOST_AT_ONCE + 20)
+        await emptied(database)
+    assert sorted(acts.heard) == sorted(heard[0].heard) == sorted(heard[1].heard) == list(range(MOST_AT_ONCE + 20))
+    assert heard[0].heard == heard[1].heard
+
+
+async def test_what_a_dead_node_took_is_acted_on_by_another(database: Database) -> None:
+    now = [ACT.now]
+    await database.write(lambda tx: nodes.beat(tx, "east", "east", ACT.now))
+    await happen(database, 1)
+    await database.write(lambda tx: outbox.take(tx, "east", ACT.now, 10))
+    west, acts = shared(database, "west", now), Listener()
+    west.add(acts)
+    async with running(west):
+        await happen(database, 2)
+        west.stir()
+        await acts.hears(1)
+        now[0] += nodes.SILENCE
+        west.stir()
+        await acts.hears(2)
+    assert acts.heard == [2, 1]
+
+
+async def test_a_node_hears_nothing_from_before_its_beginning(database: Database) -> None:
+    now = [ACT.now]
+    await happen(database, 1)
+    await database.write(lambda tx: outbox.take(tx, "east", ACT.now, 10))
+    west, heard = shared(database, "west", now), Listener()
+    west.add(heard, everywhere=True)
+    await west.begin()
+    await database.write(lambda tx: nodes.beat(tx, "east", "east", ACT.now))
+    await happen(database, 2)
+    async with running(west):
+        west.stir()
+        await heard.hears(1)
+    assert heard.heard == [2]

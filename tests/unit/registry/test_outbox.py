@@ -5,7 +5,7 @@ from collections.abc import Callable
 from fleetgate.database.open import memory
 from fleetgate.database.port import Tx
 from fleetgate.names import Act, Realm
-from fleetgate.registry import outbox
+from fleetgate.registry import nodes, outbox
 from fleetgate.registry.events import DeviceProvisioned, PolicyChanged, ThingCreated
 
 
@@ -80,3 +80,44 @@ def test_a_failed_transaction_tells_nothing(act: Act) -> None:
         raise AssertionError
     finally:
         database.close()
+
+
+def versions(entries: list[outbox.Entry]) -> list[int]:
+    return [entry.event.default_version for entry in entries if isinstance(entry.event, PolicyChanged)]
+
+
+def test_nodes_share_what_is_pending_and_hear_of_all(tx: Tx, act: Act, later: Callable[..., Act]) -> None:
+    start = outbox.last(tx)
+    nodes.beat(tx, "east", "east", act.now)
+    nodes.beat(tx, "west", "west", act.now)
+    for moment in (1, 2, 3):
+        outbox.add(tx, later(moment), PolicyChanged("p", moment))
+    assert versions(outbox.take(tx, "east", act.now, 2)) == [1, 2]
+    outbox.add(tx, later(0), PolicyChanged("p", 0))  # committed late: it stands before what was taken
+    assert versions(outbox.take(tx, "west", act.now, 10)) == [0, 3]
+    assert outbox.take(tx, "east", act.now, 10) == []
+    heard, mark = outbox.taken_since(tx, start, 3)
+    more, behind = outbox.taken_since(tx, mark, 3)
+    assert versions(heard + more) == [1, 2, 0, 3]
+    assert (behind, outbox.taken_since(tx, behind, 3)) == (outbox.last(tx), ([], behind))
+
+
+def test_what_a_dead_node_took_is_taken_by_another_and_heard_again(tx: Tx, act: Act) -> None:
+    nodes.beat(tx, "east", "east", act.now)
+    outbox.add(tx, act, PolicyChanged("p", 1))
+    outbox.add(tx, act, PolicyChanged("p", 2))
+    mine = outbox.take(tx, "east", act.now, 2)
+    outbox.delivered(tx, [mine[0].id])
+    _, mark = outbox.taken_since(tx, outbox.Mark(), 10)
+    assert outbox.take(tx, "west", act.now + nodes.SILENCE - 1, 2) == []
+    assert outbox.take(tx, "west", act.now + nodes.SILENCE, 2) == [mine[1]]
+    assert outbox.taken_since(tx, mark, 10)[0] == [mine[1]]
+
+
+def test_what_is_replayed_can_be_taken(tx: Tx, act: Act) -> None:
+    nodes.beat(tx, "east", "east", act.now)
+    outbox.add(tx, act, PolicyChanged("p", 1))
+    outbox.delivered(tx, [entry.id for entry in outbox.take(tx, "east", act.now, 2)])
+    assert outbox.take(tx, "east", act.now, 2) == []
+    outbox.replay(tx, act.now)
+    assert versions(outbox.take(tx, "east", act.now, 2)) == [1]

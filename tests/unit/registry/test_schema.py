@@ -40,8 +40,9 @@ from fleetgate.registry import (
 from fleetgate.registry.certificates import Certificate, Status
 
 INSTALLATION_WIDE = {
+    "nodes": "a process serves all realms",
     "access_keys": "a signed request names its key before any realm is known",
-    "outbox": "one reader hands out the events of all realms",
+    "outbox": "the events of all realms are handed out together",
     "audit_entries": "one chain of hashes runs through all realms",
     "schema_versions": "the database has one schema",
 }
@@ -270,6 +271,8 @@ HOT: dict[str, Callable[[Tx, Realm, Act], object]] = {
     "parts of a report": lambda tx, realm, act: list(tasks.parts(tx, realm, TASK, tasks.Report.RESULTS, 10)),
     "pending events": lambda tx, realm, act: outbox.pending(tx, 10),
     "delivered events": lambda tx, realm, act: outbox.delivered(tx, ["a", "b"]),
+    "events to take": lambda tx, realm, act: outbox.take(tx, "node", act.now, 10),
+    "events taken": lambda tx, realm, act: outbox.taken_since(tx, outbox.Mark(1, "a"), 10),
     "prune events": lambda tx, realm, act: outbox.prune(tx, act.now),
     "unsealed": lambda tx, realm, act: audit.unsealed(tx),
     "seal": lambda tx, realm, act: audit.seal(tx, act.now, 10),
