@@ -41,6 +41,7 @@ TABLES: Final = (
     "tags",
     "access_keys",
     "outbox",
+    "nodes",
     "audit_entries",
 )
 

@@ -41,6 +41,8 @@ from fleetgate.registry.certificates import Certificate, Status
 
 INSTALLATION_WIDE = {
     "nodes": "a process serves all realms",
+    "revocations": "a list is a CA's, which signs for all realms",
+    "revocation_lists": "a list is a CA's, which signs for all realms",
     "access_keys": "a signed request names its key before any realm is known",
     "outbox": "the events of all realms are handed out together",
     "audit_entries": "one chain of hashes runs through all realms",

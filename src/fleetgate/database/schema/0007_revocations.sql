@@ -1,7 +1,7 @@
--- Revoked certificates of this installation's CAs: what their revocation lists are made of. A row stays when its
--- certificate is deleted. issuer and serial are as in issuances, by which a certificate is found that changed accounts.
 CREATE INDEX issuances_by_fingerprint ON issuances (fingerprint) WHERE fingerprint IS NOT NULL;
 
+-- Revoked certificates of this installation's CAs: what their revocation lists are made of. A row stays when its
+-- certificate is deleted. issuer and serial are as in issuances, by which a certificate is found that changed accounts.
 CREATE TABLE revocations (
     issuer TEXT NOT NULL,
     serial TEXT NOT NULL,
