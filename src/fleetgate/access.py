@@ -85,14 +85,19 @@ Principal: TypeAlias = CertificatePrincipal | SignedPrincipal | AuthorizerPrinci
 """Who is speaking."""
 
 
-def identify(tx: Tx, fingerprint: str, now: int) -> CertificatePrincipal:
-    """The principal behind a certificate whose key was just proven.
+def identify(tx: Tx, fingerprint: str, now: int, home: Realm | None = None) -> CertificatePrincipal:
+    """The principal behind a certificate whose key was just proven; *home* is the account and region that the
+    connection's server name tells, if any.
 
     Raises AccessDenied, with the reason for the audit trail; the peer is told nothing.
     """
     known = certificates.find_everywhere(tx, fingerprint)
     if not known:
         raise AccessDenied(f"Certificate {fingerprint} is not registered.")
+    if home is not None:
+        known = [each for each in known if each.realm == home]
+        if not known:
+            raise AccessDenied(f"Certificate {fingerprint} is not registered in {home}, which the server name tells.")
     # Anybody who has seen a certificate can register it without its CA in an account of their own, and may not cut its
     # device off with that: DEFAULT mode, which asks for the CA's key, comes first, and then whoever came first.
     first = min(known, key=lambda each: (each.mode is not Mode.DEFAULT, each.created_at, str(each.realm)))

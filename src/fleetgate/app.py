@@ -14,9 +14,7 @@ from typing import Any
 from urllib.parse import quote
 
 import structlog
-from OpenSSL import SSL
 
-from fleetgate import authority
 from fleetgate.api.app import build as build_api
 from fleetgate.config import Config
 from fleetgate.database.migrate import migrate
@@ -29,6 +27,7 @@ from fleetgate.gateway.courier import Courier
 from fleetgate.gateway.entrance import Entrance
 from fleetgate.gateway.https import HttpDoors
 from fleetgate.gateway.listener import Doorway, Listener
+from fleetgate.gateway.server_certificate import MQTT_PROTOCOLS, ServerCertificate
 from fleetgate.installation import Installation, open_installation
 from fleetgate.names import NO_ACCOUNT, Act
 from fleetgate.pki.keys import KeyKind
@@ -38,19 +37,15 @@ from fleetgate.provisioning.bound_hooks import BoundHooks
 from fleetgate.provisioning.functions import BoundFunctions
 from fleetgate.provisioning.just_in_time import JustInTime
 from fleetgate.provisioning.registration_handlers import RegistrationHandlers
-from fleetgate.registry import audit, issuances
+from fleetgate.registry import audit
 from fleetgate.runtime import Runtime
 from fleetgate.upkeep import Upkeep
 from fleetgate.wire.mqtt.errors import Reason
 from fleetgate.wire.mqtt.rules import AWS, STANDARD
-from fleetgate.wire.tls import server_context
 
 log = structlog.get_logger(__name__)
 
-MQTT_PROTOCOLS = (b"x-amzn-mqtt-ca", b"mqtt")
-HTTP_PROTOCOLS = (b"http/1.1", b"x-amzn-http-ca")
 _TICK_SECONDS = 1.0
-_RENEWAL_SECONDS = 12 * 3600
 # What is under way when the server is stopped is answered; a hook may take its time limit.
 _ANSWER_SECONDS = 6.0
 
@@ -185,10 +180,12 @@ async def serve(config: Config, reset: Reset | None = None, clock: Callable[[], 
         opened.dispatcher.add(courier.consume, courier.give_up)
         doors = HttpDoors(build_api(runtime, None if reset is None else lambda: reset(opened, courier)))
         listener = Listener(config.gateway.maximum_connections)
+        shown = ServerCertificate(runtime, opened.installation, listener)
+        opened.dispatcher.add(shown.consume)
         tasks: list[asyncio.Task[None]] = []
         handlers: RegistrationHandlers | None = None
         try:
-            server = await _open_doors(config, opened, courier, listener, doors)
+            server = await _open_doors(config, opened, courier, listener, shown, doors)
             opened.functions.api_url = server.api_url
             handlers = RegistrationHandlers(runtime)
             opened.dispatcher.add(handlers.consume)
@@ -197,7 +194,7 @@ async def serve(config: Config, reset: Reset | None = None, clock: Callable[[], 
                 _keep_running("upkeep", opened.upkeep.run),
                 _keep_running("bulk registration", bulk.Runner(runtime).run),
                 _keep_running("clock", lambda: _every(_TICK_SECONDS, courier.tick)),
-                _keep_running("renewal", lambda: _every(_RENEWAL_SECONDS, lambda: _renew(opened, config, listener))),
+                _keep_running("server certificate", shown.run),
             ]
             yield server
         finally:
@@ -213,7 +210,14 @@ async def serve(config: Config, reset: Reset | None = None, clock: Callable[[], 
                 await handlers.close()
 
 
-async def _open_doors(config: Config, opened: Works, courier: Courier, listener: Listener, doors: HttpDoors) -> Server:
+async def _open_doors(
+    config: Config,
+    opened: Works,
+    courier: Courier,
+    listener: Listener,
+    shown: ServerCertificate,
+    doors: HttpDoors,
+) -> Server:
     gateway = config.gateway
 
     entrance = Entrance(opened.runtime, JustInTime(opened.runtime))
@@ -224,34 +228,11 @@ async def _open_doors(config: Config, opened: Works, courier: Courier, listener:
     def by_protocol(doorway: Doorway) -> asyncio.Protocol:
         return mqtt_door(doorway) if doorway.tls.alpn in MQTT_PROTOCOLS else doors.door(doorway)
 
-    await _renew(opened, config, listener)
+    await shown.renew()
     mqtt_port = await listener.listen(gateway.host, gateway.mqtt_port, "mqtt", mqtt_door)
     https_port = await listener.listen(gateway.host, gateway.https_port, "https", by_protocol)
     api_port = await doors.listen(config.api.host, config.api.port, _api_context(config))
     return Server(opened, courier, api_port, mqtt_port, https_port)
-
-
-async def _renew(opened: Works, config: Config, listener: Listener) -> None:
-    """Make the server certificate anew where it is due, and show it from the next handshake on."""
-    installation, runtime, names = opened.installation, opened.runtime, config.gateway.endpoint_names
-    act = runtime.act(NO_ACCOUNT, "system")
-    if due := installation.prepare_server_certificate(names, act.now):
-        prepared, public_key = due
-        intent = authority.intent(prepared, runtime.issuer, public_key, "server")
-        await runtime.write(lambda tx: issuances.begin(tx, act, intent))
-        fingerprint = installation.complete_server_certificate(prepared)
-        await runtime.write(lambda tx: authority.note(tx, act, intent, fingerprint, "server"))
-        log.info("server certificate issued", names=list(names))
-    elif listener.contexts:
-        return
-    listener.contexts = {
-        "mqtt": _context(installation, MQTT_PROTOCOLS),
-        "https": _context(installation, (*MQTT_PROTOCOLS, *HTTP_PROTOCOLS)),
-    }
-
-
-def _context(installation: Installation, protocols: tuple[bytes, ...]) -> SSL.Context:
-    return server_context(installation.server_chain, installation.server_key, protocols)
 
 
 def _api_context(config: Config) -> ssl.SSLContext | None:

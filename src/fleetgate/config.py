@@ -77,6 +77,8 @@ class GatewayConfig:
     """HTTPS, and MQTT for clients that ask for it by ALPN; 0 takes any free port."""
     endpoint_names: tuple[str, ...] = ("localhost", "127.0.0.1", "::1")
     """Names and addresses that devices connect to, for the server's certificate; the first one is announced."""
+    endpoint_suffix: str | None = None
+    """Domain below which each account and region has a name of its own, ACCOUNT-REGION.SUFFIX; DNS needs a wildcard."""
     mqtt_rules: Literal["aws", "standard"] = "aws"
     """`aws` for the limits and reserved topics of AWS IoT Core, `standard` for those of the MQTT standard alone."""
     maximum_connections: int = _number(10_000, 1, 10_000_000)
@@ -343,6 +345,9 @@ def _database(database: DatabaseConfig) -> Iterator[str]:
 def _addresses(config: Config) -> Iterator[str]:
     hosts = {"gateway.host": config.gateway.host, "api.host": config.api.host}
     hosts |= {f"gateway.endpoint_names[{at}]": name for at, name in enumerate(config.gateway.endpoint_names)}
+    suffix = config.gateway.endpoint_suffix
+    if suffix is not None and not names.is_name("domain", suffix.lower()):
+        yield f"gateway.endpoint_suffix: {suffix!r} is no domain with a dot in it, such as iot.example.com"
     yield from (f"{where}: {host!r} is no host name and no address" for where, host in hosts.items() if not _host(host))
     taken: dict[tuple[str, int], str] = {}
     doors = [("gateway", "mqtt_port"), ("gateway", "https_port"), ("api", "port")]

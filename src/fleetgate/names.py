@@ -27,6 +27,9 @@ _NAMES: Final[dict[str, tuple[str, re.Pattern[str], int]]] = {
     "template": ("template name", re.compile(r"[0-9A-Za-z_-]+"), 36),
     "attribute": ("attribute name", re.compile(r"[a-zA-Z0-9_.,@/:#-]+"), 128),
     "attribute_value": ("attribute value", re.compile(r"[a-zA-Z0-9_.,@/:#=\[\]-]*"), 800),
+    "authorizer": ("authorizer name", re.compile(r"[\w=,@-]+", re.ASCII), 128),
+    "domain_configuration": ("domain configuration name", re.compile(r"[\w.-]+", re.ASCII), 128),
+    "domain": ("domain name", re.compile(r"([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+(?![0-9]+$)[a-z0-9-]{1,63}"), 253),
     "function": ("function name", re.compile(r"[a-zA-Z0-9_-]+"), 64),
 }
 
@@ -39,6 +42,12 @@ def check(kind: str, name: str) -> str:
     if not pattern.fullmatch(name):
         raise InvalidRequest(f"The {called} {name!r} does not match {pattern.pattern}.")
     return name
+
+
+def is_name(kind: str, name: str) -> bool:
+    """Whether *name* is a whole and proper name of its *kind*."""
+    _, pattern, longest = _NAMES[kind]
+    return len(name) <= longest and pattern.fullmatch(name) is not None
 
 
 @dataclass(frozen=True, slots=True, order=True)

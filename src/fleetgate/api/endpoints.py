@@ -1,9 +1,10 @@
-"""DescribeEndpoint: where devices connect to."""
+"""DescribeEndpoint: where the devices of an account and region connect to."""
 
 from __future__ import annotations
 
 from typing import Final
 
+from fleetgate import endpoints
 from fleetgate.api.handling import Params, Result
 from fleetgate.errors import InvalidRequest
 from fleetgate.names import Act
@@ -17,4 +18,4 @@ def describe_endpoint(runtime: Runtime, act: Act, params: Params) -> Result:
     kind = params.get("endpointType", "iot:Data")
     if kind not in _TYPES:
         raise InvalidRequest(f"The endpointType is one of {', '.join(_TYPES)}, not {kind!r}.")
-    return {"endpointAddress": runtime.config.gateway.endpoint_names[0]}
+    return {"endpointAddress": endpoints.address(runtime.config.gateway, act.realm)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from fleetgate import access
+from fleetgate import access, endpoints
 from fleetgate.access import CertificatePrincipal, Grounds, Principal
 from fleetgate.database.port import Tx
 from fleetgate.errors import Refused
@@ -45,10 +45,11 @@ class Entrance:
         if visitor.certificate is None:
             return None
         fingerprint = certificate.fingerprint(visitor.certificate)
-        now, address = self._runtime.clock(), visitor.address
+        now, address, server_name = self._runtime.clock(), visitor.address, visitor.server_name
 
         def look(tx: Tx) -> Admission:
-            found = access.identify(tx, fingerprint, now)
+            home = endpoints.home(tx, self._runtime.config.gateway, server_name)
+            found = access.identify(tx, fingerprint, now, home and home.realm)
             passing = lasting and not access.is_device(tx, found)
             return Admission(found, access.grounds(tx, found, client_id, address), passing)
 

@@ -14,11 +14,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import structlog
 from cryptography import x509
 
+from fleetgate import endpoints
 from fleetgate.database.port import Tx
 from fleetgate.errors import AccessDenied, CertificateInvalid, InvalidParameters, Refused, Throttled
 from fleetgate.names import Act, Realm
@@ -71,6 +72,9 @@ class _Recipe:
     rule: Reprovisioning
 
 
+_Found: TypeAlias = tuple[Certificate | None, Sequence[Authority], Realm | None]
+
+
 class JustInTime:
     """`meet` for each connection whose certificate may not come in. Knows how often each CA's came lately."""
 
@@ -87,7 +91,7 @@ class JustInTime:
         goes wrong with a certificate that is its business stands in the audit trail of the CA's account.
         """
         fingerprint = x509s.fingerprint(leaf)
-        known, candidates = await self._look(leaf, fingerprint)
+        known, candidates, home = await self._look(leaf, fingerprint, server_name)
         if not candidates:
             return False
         async with self._places:
@@ -95,7 +99,7 @@ class JustInTime:
         if not study.signers:
             return False
         try:
-            authority = self._choose(study.signers, known, server_name)
+            authority = self._choose(study.signers, known, server_name, home)
         except Refused as error:
             now = self._runtime.clock()
             for each in {each.realm: each for each in study.signers}.values():
@@ -111,34 +115,40 @@ class JustInTime:
             self._refuse(authority.realm, fingerprint, action, error, act)
         return True
 
-    async def _look(self, leaf: x509.Certificate, fingerprint: str) -> tuple[Certificate | None, Sequence[Authority]]:
-        """The certificate where it waits for activation, and the CAs that call themselves as its issuer is called."""
+    async def _look(self, leaf: x509.Certificate, fingerprint: str, server_name: str | None) -> _Found:
+        """The certificate where it waits for activation, the CAs that call themselves as its issuer is called, and what
+        the server name tells: then only that account and region counts.
+        """
         try:
             issuer = subject.canonical(examine(leaf).issuer)
         except (CertificateInvalid, Malformed):
-            return None, ()
+            return None, (), None
 
-        def look(tx: Tx) -> tuple[Certificate | None, Sequence[Authority]]:
-            everywhere = certificates.find_everywhere(tx, fingerprint)
+        def look(tx: Tx) -> _Found:
+            told = endpoints.home(tx, self._runtime.config.gateway, server_name)
+            home = told and told.realm
+            everywhere = [each for each in certificates.find_everywhere(tx, fingerprint) if home in {None, each.realm}]
             if any(each.status != Status.PENDING_ACTIVATION or each.ca_fingerprint is None for each in everywhere):
-                return None, ()
+                return None, (), home
             candidates = authorities.issuers_everywhere(tx, issuer, sni_only=True)
-            if not everywhere:
-                return None, candidates
-            homes = {each.realm for each in everywhere}
-            return everywhere[0], [each for each in candidates if each.realm in homes]
+            homes = {home} if home else {each.realm for each in everywhere}
+            if homes:
+                candidates = [each for each in candidates if each.realm in homes]
+            return next(iter(everywhere), None), candidates, home
 
         return await self._runtime.database.glance(look)
 
-    def _choose(self, signers: Sequence[Authority], known: Certificate | None, server_name: str | None) -> Authority:
+    def _choose(
+        self, signers: Sequence[Authority], known: Certificate | None, server_name: str | None, home: Realm | None
+    ) -> Authority:
         """The one CA whose account gets the device. Raises AccessDenied where there is none, or no one."""
         ready = [each for each in signers if not _unready(each, self._runtime.clock())]
         if not ready:
             raise AccessDenied(_unready(signers[0], self._runtime.clock()))
         # Who registered a CA in DEFAULT mode has proven its key; nobody else can draw its devices away.
         proven = [each for each in ready if each.mode == Mode.DEFAULT]
-        ours = {name.lower() for name in self._runtime.config.gateway.endpoint_names}
-        if not proven and server_name not in ours:
+        named = home is not None or endpoints.is_shared(self._runtime.config.gateway, server_name or "")
+        if not proven and not named:
             raise AccessDenied(
                 f"CA certificate {ready[0].fingerprint} is in SNI_ONLY mode, and the connection "
                 + (f"names the server {server_name}, which is not this one." if server_name else "names no server.")

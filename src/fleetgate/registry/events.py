@@ -122,6 +122,15 @@ class PrincipalChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class DomainConfigurationChanged:
+    """Made, changed or deleted: the server's certificate speaks for its domain, or no more."""
+
+    kind: ClassVar[str] = "DomainConfigurationChanged"
+    name: str
+    domain_name: str
+
+
+@dataclass(frozen=True, slots=True)
 class ClaimChanged:
     """A claim was switched on or off."""
 
@@ -154,6 +163,7 @@ Event = (
     | PolicyChanged
     | AttachmentChanged
     | PrincipalChanged
+    | DomainConfigurationChanged
     | ClaimChanged
     | DeviceProvisioned
 )
@@ -173,6 +183,7 @@ KINDS: Final[Mapping[str, type[Event]]] = {
         PolicyChanged,
         AttachmentChanged,
         PrincipalChanged,
+        DomainConfigurationChanged,
         ClaimChanged,
         DeviceProvisioned,
     )

@@ -31,6 +31,8 @@ TABLES: Final = (
     "revocation_lists",
     "revocations",
     "issuances",
+    "domain_configurations",
+    "authorizers",
     "policy_versions",
     "policies",
     "template_versions",
