@@ -82,6 +82,12 @@ def home(tx: Tx, config: GatewayConfig, server_name: str | None) -> Home | None:
     return Home(found.realm, found)
 
 
+def realm(tx: Tx, config: GatewayConfig, server_name: str | None) -> Realm | None:
+    """The account and region alone that `home` finds. Raises AccessDenied."""
+    told = home(tx, config, server_name)
+    return None if told is None else told.realm
+
+
 def is_reserved(config: GatewayConfig, domain_name: str) -> bool:
     """Whether no user may have *domain_name*: it is shared, or below the suffix, where names are given out."""
     suffix = config.endpoint_suffix

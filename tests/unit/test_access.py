@@ -97,6 +97,17 @@ def test_who_proved_the_cas_key_comes_before_who_came_first(tx: Tx) -> None:
     assert access.identify(tx, RED, NOW).realm == REALM
 
 
+def test_the_server_name_decides_between_accounts(tx: Tx) -> None:
+    certify(tx)
+    certify(tx, ELSEWHERE, mode=Mode.SNI_ONLY)
+    assert access.identify(tx, RED, NOW).realm == REALM
+    assert access.identify(tx, RED, NOW, REALM).realm == REALM
+    assert access.identify(tx, RED, NOW, ELSEWHERE.realm).realm == ELSEWHERE.realm
+    other = Realm("123456789012", "eu-west-1")
+    with pytest.raises(AccessDenied, match="not registered in 123456789012/eu-west-1, which the server name tells"):
+        access.identify(tx, RED, NOW, other)
+
+
 def test_what_its_own_realm_disabled_is_not_let_in_by_another(tx: Tx) -> None:
     certify(tx, status=Status.REVOKED)
     certify(tx, replace(ELSEWHERE, now=NOW + 1), mode=Mode.SNI_ONLY)

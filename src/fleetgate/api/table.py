@@ -15,6 +15,7 @@ from fleetgate.api import (
     billing_groups,
     certificates,
     claims,
+    domains,
     endpoints,
     policies,
     registration,
@@ -181,6 +182,28 @@ OPERATIONS: Final[Mapping[str, Handler]] = {
     "ListThingRegistrationTasks": Read(registration.list_thing_registration_tasks),
     "StopThingRegistrationTask": Write(registration.stop_thing_registration_task, _task),
     "ListThingRegistrationTaskReports": Survey(registration.list_thing_registration_task_reports),
+    # endpoints
+    "CreateDomainConfiguration": Flow(
+        domains.create_domain_configuration,
+        made("domainConfigurationArn"),
+        ("domainName", "serverCertificateArns", "authorizerConfig", "authenticationType", "applicationProtocol"),
+    ),
+    "DescribeDomainConfiguration": Survey(domains.describe_domain_configuration),
+    "UpdateDomainConfiguration": Write(
+        domains.update_domain_configuration,
+        made("domainConfigurationArn"),
+        (
+            "domainConfigurationStatus",
+            "authorizerConfig",
+            "removeAuthorizerConfig",
+            "authenticationType",
+            "applicationProtocol",
+        ),
+    ),
+    "DeleteDomainConfiguration": Write(
+        domains.delete_domain_configuration, named("domainconfiguration", "domainConfigurationName")
+    ),
+    "ListDomainConfigurations": Read(domains.list_domain_configurations),
     # the rest
     "DescribeEndpoint": Known(endpoints.describe_endpoint),
     "TagResource": Write(tags.tag_resource, given("resourceArn")),

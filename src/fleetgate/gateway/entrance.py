@@ -48,8 +48,8 @@ class Entrance:
         now, address, server_name = self._runtime.clock(), visitor.address, visitor.server_name
 
         def look(tx: Tx) -> Admission:
-            home = endpoints.home(tx, self._runtime.config.gateway, server_name)
-            found = access.identify(tx, fingerprint, now, home and home.realm)
+            home = endpoints.realm(tx, self._runtime.config.gateway, server_name)
+            found = access.identify(tx, fingerprint, now, home)
             passing = lasting and not access.is_device(tx, found)
             return Admission(found, access.grounds(tx, found, client_id, address), passing)
 

@@ -125,8 +125,7 @@ class JustInTime:
             return None, (), None
 
         def look(tx: Tx) -> _Found:
-            told = endpoints.home(tx, self._runtime.config.gateway, server_name)
-            home = told and told.realm
+            home = endpoints.realm(tx, self._runtime.config.gateway, server_name)
             everywhere = [each for each in certificates.find_everywhere(tx, fingerprint) if home in {None, each.realm}]
             if any(each.status != Status.PENDING_ACTIVATION or each.ca_fingerprint is None for each in everywhere):
                 return None, (), home

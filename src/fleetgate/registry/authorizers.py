@@ -1,4 +1,4 @@
-"""Authorizers (CreateAuthorizer ... ClearDefaultAuthorizer): a function that decides about devices, and when to ask it."""
+"""Authorizers (CreateAuthorizer ... ClearDefaultAuthorizer): functions that decide about devices, and when to ask."""
 
 from __future__ import annotations
 
@@ -97,10 +97,19 @@ def update(tx: Tx, act: Act, changed: Authorizer) -> Authorizer:
     """Put *changed*, which has a known name, in the place of what there is. Raises NotFound."""
     get(tx, act.realm, changed.name)
     changed = replace(changed, updated_at=act.now)
-    columns = _columns(changed)
-    assignments = ", ".join(f"{column} = :{column}" for column in columns if column != "name")
-    sql = " ".join(["UPDATE authorizers SET", assignments, "WHERE realm = :realm AND name = :name"])
-    tx.run(sql, realm=str(act.realm), **columns)
+    tx.run(
+        """UPDATE authorizers SET function_arn = :function_arn, token_key_name = :token_key_name,
+               token_keys = :token_keys, status = :status, cached_for_http = :cached_for_http, updated_at = :now
+           WHERE realm = :realm AND name = :name""",
+        realm=str(act.realm),
+        name=changed.name,
+        function_arn=changed.function_arn,
+        token_key_name=changed.token_key_name,
+        token_keys=json.dumps(dict(changed.token_keys)),
+        status=changed.status,
+        cached_for_http=int(changed.cached_for_http),
+        now=act.now,
+    )
     return changed
 
 
@@ -138,8 +147,14 @@ def set_default(tx: Tx, act: Act, name: str) -> None:
 
 def clear_default(tx: Tx, act: Act) -> None:
     """Raises NotFound where there is none."""
-    if not tx.run("UPDATE authorizers SET is_default = 0 WHERE realm = :realm AND is_default = 1", realm=str(act.realm)):
+    present = find_default(tx, act.realm)
+    if present is None:
         raise NotFound("There is no default authorizer in this account and region.")
+    tx.run(
+        "UPDATE authorizers SET is_default = 0 WHERE realm = :realm AND name = :name",
+        realm=str(act.realm),
+        name=present.name,
+    )
 
 
 def page(

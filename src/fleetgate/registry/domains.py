@@ -1,4 +1,4 @@
-"""Domain configurations (CreateDomainConfiguration ... ListDomainConfigurations): endpoint names beside the default ones.
+"""Domain configurations (CreateDomainConfiguration ... ListDomainConfigurations): endpoint names beside the default.
 
 A domain name belongs to one configuration of the installation, so that a connection's server name tells account and
 region. The default endpoints are no records.
@@ -75,7 +75,7 @@ def create(
     authentication_type: str = "DEFAULT",
     application_protocol: str = "DEFAULT",
 ) -> DomainConfiguration:
-    """An ENABLED one. Raises AlreadyExists where configuration or domain name is taken, LimitExceeded, InvalidRequest."""
+    """An ENABLED one. Raises AlreadyExists where its name or domain is taken, LimitExceeded, InvalidRequest."""
     names.check("domain_configuration", name)
     present = all_of(tx, act.realm)
     if any(each.name == name for each in present):
@@ -142,10 +142,21 @@ def update(tx: Tx, act: Act, changed: DomainConfiguration) -> None:
     _check_authorizer(tx, act.realm, changed.authorizer_config)
     if changed.status is not present.status:
         changed = replace(changed, status_changed_at=act.now)
-    columns = _columns(changed)
-    assignments = ", ".join(f"{column} = :{column}" for column in columns if column not in {"realm", "name"})
-    sql = " ".join(["UPDATE domain_configurations SET", assignments, "WHERE realm = :realm AND name = :name"])
-    tx.run(sql, **columns)
+    config = changed.authorizer_config
+    tx.run(
+        """UPDATE domain_configurations SET status = :status, status_changed_at = :status_changed_at,
+               default_authorizer = :default_authorizer, allow_override = :allow_override,
+               authentication_type = :authentication_type, application_protocol = :application_protocol
+           WHERE realm = :realm AND name = :name""",
+        realm=str(act.realm),
+        name=changed.name,
+        status=changed.status,
+        status_changed_at=changed.status_changed_at,
+        default_authorizer=None if config is None else config.default_name,
+        allow_override=None if config is None else int(config.allow_override),
+        authentication_type=changed.authentication_type,
+        application_protocol=changed.application_protocol,
+    )
     outbox.add(tx, act, DomainConfigurationChanged(changed.name, changed.domain_name))
 
 
@@ -154,9 +165,7 @@ def delete(tx: Tx, act: Act, name: str) -> None:
     found = get(tx, act.realm, name)
     if found.status is Status.ENABLED:
         raise InvalidRequest(f"Domain configuration {name} is ENABLED. Disable it first (UpdateDomainConfiguration).")
-    tx.run(
-        "DELETE FROM domain_configurations WHERE realm = :realm AND name = :name", realm=str(act.realm), name=name
-    )
+    tx.run("DELETE FROM domain_configurations WHERE realm = :realm AND name = :name", realm=str(act.realm), name=name)
     tags.forget(tx, act, "domainconfiguration", found.resource)
     outbox.add(tx, act, DomainConfigurationChanged(name, found.domain_name))
 

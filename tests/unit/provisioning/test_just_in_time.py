@@ -27,6 +27,7 @@ from fleetgate.registry import (
     audit,
     authorities,
     certificates,
+    domains,
     events,
     outbox,
     policies,
@@ -35,6 +36,7 @@ from fleetgate.registry import (
 )
 from fleetgate.registry.authorities import Authority, RegistrationConfig
 from fleetgate.registry.certificates import Certificate, Mode, Origin, Status
+from fleetgate.registry.domains import DomainType
 from fleetgate.registry.templates import Reprovisioning
 
 OTHER = Realm("210987654321", REALM.region)
@@ -355,6 +357,28 @@ async def test_two_accounts_with_one_ca(plant: Plant) -> None:
     refused = plant.refusals()
     assert [realm for realm, _, _ in refused] == [REALM, OTHER]
     assert all("several accounts or regions" in why for _, _, why in refused)
+
+
+async def test_of_several_accounts_the_server_name_tells_one(plant: Plant) -> None:
+    pem = plant.maker.pem
+    for realm in (REALM, OTHER):
+        await plant.register(pem, realm, mode=Mode.SNI_ONLY)
+    made = DomainType.CUSTOMER_MANAGED
+    await plant.write(lambda tx, act: domains.create(tx, act, "d", "other.example", made), OTHER)
+    leaf = plant.leaf()
+    assert await plant.meet(leaf, "other.example")
+    assert [each.realm for each in await plant.known()] == [OTHER]
+    assert await plant.meet(leaf, "other.example")
+    assert plant.refusals() == []
+    assert len(await plant.entries()) == 2
+
+
+async def test_a_name_that_tells_an_account_without_the_ca_registers_nobody(plant: Plant) -> None:
+    await plant.register()
+    made = DomainType.CUSTOMER_MANAGED
+    await plant.write(lambda tx, act: domains.create(tx, act, "d", "other.example", made), OTHER)
+    assert not await plant.meet(plant.leaf(), "other.example")
+    assert await plant.known() == []
 
 
 async def test_who_proved_the_cas_key_has_its_devices(plant: Plant) -> None:

@@ -15,7 +15,7 @@ CREATE TABLE authorizers (
     PRIMARY KEY (realm, name)
 );
 CREATE INDEX authorizers_by_creation ON authorizers (realm, created_at, name);
-CREATE UNIQUE INDEX authorizers_default ON authorizers (realm) WHERE is_default = 1;
+CREATE UNIQUE INDEX authorizers_default ON authorizers (realm, is_default) WHERE is_default = 1;
 
 -- Endpoint names that users set up beside the default ones. The server name of a connection finds its row, and with it
 -- account and region; resource is the name and the id at the end of its ARN.
