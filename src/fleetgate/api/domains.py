@@ -116,7 +116,7 @@ def list_domain_configurations(tx: Tx, act: Act, params: Params) -> Result:
     }
     named = sorted(name for name, each in found.items() if wanted in {None, each["serviceType"]})
     page = _DOMAINS.cut(named, params)
-    return {"domainConfigurations": [found[name] for name in page.items], "nextMarker": _DOMAINS.token(page)}
+    return {"domainConfigurations": [found[name] for name in page.items], "nextMarker": _DOMAINS.token(page, params)}
 
 
 # --- what is refused --------------------------------------------------------------------------------------------------

@@ -86,29 +86,6 @@ def test_lists_come_in_pages(iot: Any, realm: Realm) -> None:
     assert found == [["a", "b"], ["iot:CredentialProvider", "iot:Data-ATS"], ["iot:Jobs", "z"]]
 
 
-def test_a_default_authorizer(iot: Any, realm: Realm) -> None:
-    config = {"defaultAuthorizerName": "a", "allowAuthorizerOverride": True}
-    with pytest.raises(iot.exceptions.InvalidRequestException, match="no authorizer a"):
-        iot.create_domain_configuration(domainConfigurationName="d", domainName=domain(realm), authorizerConfig=config)
-    arn = f"arn:aws:lambda:{realm.region}:{realm.account}:function:f"
-    iot.create_authorizer(authorizerName="a", authorizerFunctionArn=arn, signingDisabled=True)
-    iot.create_domain_configuration(domainConfigurationName="d", domainName=domain(realm), authorizerConfig=config)
-    assert iot.describe_domain_configuration(domainConfigurationName="d")["authorizerConfig"] == config
-    with pytest.raises(iot.exceptions.InvalidRequestException, match="not both"):
-        iot.update_domain_configuration(
-            domainConfigurationName="d", authorizerConfig=config, removeAuthorizerConfig=True
-        )
-    iot.update_domain_configuration(
-        domainConfigurationName="d", authenticationType="CUSTOM_AUTH", applicationProtocol="SECURE_MQTT"
-    )
-    found = iot.describe_domain_configuration(domainConfigurationName="d")
-    assert (found["authorizerConfig"], found["authenticationType"]) == (config, "CUSTOM_AUTH")
-    with pytest.raises(iot.exceptions.InvalidRequestException, match="not with CUSTOM_AUTH"):
-        iot.update_domain_configuration(domainConfigurationName="d", applicationProtocol="DEFAULT")
-    iot.update_domain_configuration(domainConfigurationName="d", removeAuthorizerConfig=True)
-    assert "authorizerConfig" not in iot.describe_domain_configuration(domainConfigurationName="d")
-
-
 @pytest.mark.parametrize("name", ["localhost", "nodots", "127.0.0.1", "a..b", "-a.example", "*.example.net", "a b.c"])
 def test_domains_that_cannot_be(iot: Any, name: str) -> None:
     with pytest.raises(iot.exceptions.InvalidRequestException, match="domainName"):
