@@ -119,7 +119,7 @@ class Visit:
         began = time.perf_counter()
         answer = self._expect(wire.CONNACK)
         _, self._wire = await self._loop.create_connection(
-            lambda: Wire(self._context, self._client_id, self._take, self._lost),
+            lambda: Wire(self._context, wire.connect(self._client_id), self._take, self._lost),
             self._endpoint.host,
             self._endpoint.port,
         )

@@ -17,9 +17,9 @@ DISCONNECT: Final = b"\xe0\x00"
 _CHUNK: Final = 65536
 
 
-def connect(client_id: str) -> bytes:
-    """CONNECT of MQTT 3.1.1 with a clean session, keep-alive one minute."""
-    return _packet(0x10, b"\x00\x04MQTT\x04\x02\x00\x3c" + _text(client_id))
+def connect(client_id: str, keep_alive: int = 60) -> bytes:
+    """CONNECT of MQTT 3.1.1 with a clean session; *keep_alive* in seconds."""
+    return _packet(0x10, b"\x00\x04MQTT\x04\x02" + keep_alive.to_bytes(2, "big") + _text(client_id))
 
 
 def subscribe(packet_id: int, *filters: str) -> bytes:
@@ -70,11 +70,12 @@ Take = Callable[["Wire", int, bytes], None]
 class Wire(asyncio.Protocol):
     """One TLS connection that sends CONNECT as soon as it can and hands on every packet."""
 
-    def __init__(self, context: SSL.Context, client_id: str, take: Take, lost: Callable[[], None]) -> None:
+    def __init__(self, context: SSL.Context, hello: bytes, take: Take, lost: Callable[[], None]) -> None:
+        """*hello* is the CONNECT."""
         self._tls = SSL.Connection(context, None)
         self._tls.set_tlsext_host_name(b"localhost")
         self._tls.set_connect_state()
-        self._hello = connect(client_id)
+        self._hello = hello
         self._take, self._lost = take, lost
         self._open = False
         self._buffer = b""
