@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint types imports unit fix bench lock docs clean
+.PHONY: help setup demo test check lint types imports unit fix bench bench-idle bench-bulk lock docs clean
 
 help: ## list the commands
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-9s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 $(VENV)/runtime.stamp: requirements/runtime.txt pyproject.toml
 	@echo "setting up $(VENV) (locked dependencies)"
@@ -50,6 +50,12 @@ fix: $(VENV)/dev.stamp ## let ruff mend what it can
 
 bench: $(VENV)/dev.stamp ## measure beside the physical floor (minutes)
 	@$(BIN)/python -m bench
+
+bench-idle: $(VENV)/dev.stamp ## ten thousand idle devices, and all of them coming back at once (a minute)
+	@$(BIN)/python -m bench.idle
+
+bench-bulk: $(VENV)/dev.stamp ## a bulk registration of 100,000 lines, killed half-way (minutes)
+	@$(BIN)/python -m bench.bulk
 
 lock: ## resolve the locked dependencies anew (needs uv)
 	uv pip compile --universal --generate-hashes --python-version 3.11 --upgrade --no-header -q pyproject.toml --group build -o requirements/runtime.txt
