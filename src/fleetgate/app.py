@@ -113,6 +113,7 @@ async def works(config: Config, clock: Callable[[], int] = clock) -> AsyncIterat
                     entropy=os.urandom,
                     committed=dispatcher.stir,
                     refused=upkeep.refused,
+                    former=installation.former,
                 ),
                 installation,
                 dispatcher,

@@ -2,6 +2,8 @@
 
     ca/root.pem, root.key            the root: devices and SDKs trust it
     ca/issuing.pem, issuing.key      signs device certificates and the server's
+    ca/bridge.pem                    beside a new root, while not every device has it: the old one's word for it
+    ca/former/<fingerprint>/         issuing CAs that were replaced, with their keys: they revoke what they issued
     tls/server.pem, server.key       what the device listener shows
     secrets/passphrase               opens the two CA keys, unless the configuration names another file
     secrets/sealing.key              seals operators' secret keys in the database
@@ -22,6 +24,7 @@ from cryptography import x509
 from fleetgate.config import Config
 from fleetgate.errors import Unavailable
 from fleetgate.pki import certificate, chain
+from fleetgate.pki.exchange import finish
 from fleetgate.pki.issuer import IssuerCertificate
 from fleetgate.pki.keys import KeyKind, PublicKey
 from fleetgate.pki.profile import (
@@ -49,6 +52,8 @@ class Installation:
 
     folder: Path
     issuer: Issuer
+    former: tuple[Issuer, ...]
+    """Issuing CAs that were replaced, the last one first."""
     vault: Vault
     founded: bool
     """Whether this start made them."""
@@ -80,7 +85,7 @@ class Installation:
 
         Write the intent down, then `complete_server_certificate`.
         """
-        if self.server_chain.exists() and _still_good(self.server_chain, names, now):
+        if self.server_chain.exists() and _still_good(self.server_chain, names, now, self.issuer):
             return None
         self._next_key.unlink(missing_ok=True)
         signer = KeyFileSigner.create(self._next_key, KeyKind.EC_P256)
@@ -109,25 +114,43 @@ def open_installation(folder: Path, config: Config, entropy: Callable[[int], byt
     try:
         for part in ("", "ca", "tls", "secrets"):
             (folder / part).mkdir(mode=0o700, parents=True, exist_ok=True)
-        passphrase = _passphrase(folder, config, entropy)
+        finish(folder)
+        passphrase = read_passphrase(folder, config, entropy)
         if founded:
             _found(folder, config, passphrase, entropy, now)
-        root = (folder / "ca" / "root.pem").read_text()
-        issuing = (folder / "ca" / "issuing.pem").read_text()
+        issuer = _issuer(folder / "ca", config, passphrase)
+        former = tuple(_issuer(each, config, passphrase) for each in _replaced(folder))
         sealing = folder / "secrets" / "sealing.key"
         vault = Vault.open(sealing) if sealing.exists() else Vault.create(sealing)
     except OSError as error:
         raise Unavailable(f"The data directory {folder} cannot be used: {error}") from error
-    own = certificate.load(issuing)
+    return Installation(folder, issuer, former, vault, founded, entropy)
+
+
+def _issuer(place: Path, config: Config, passphrase: bytes) -> Issuer:
+    """The issuing CA whose files are in *place*."""
+    text = (place / "issuing.pem").read_text()
+    own = certificate.load(text)
     fingerprint = certificate.fingerprint(own)
-    issuer = Issuer(
+    return Issuer(
         certificate=IssuerCertificate.of(own),
         fingerprint=fingerprint,
-        signer=KeyFileSigner.open(folder / "ca" / "issuing.key", passphrase),
+        signer=KeyFileSigner.open(place / "issuing.key", passphrase),
         profile=_device_profile(config, fingerprint),
-        chain_pem=issuing + root,
+        chain_pem=text + above(place),
     )
-    return Installation(folder, issuer, vault, founded, entropy)
+
+
+def above(place: Path) -> str:
+    """What vouches for the issuing CA in *place*, up to and with the root that every device trusts."""
+    bridge = place / "bridge.pem"
+    return (bridge if bridge.exists() else place / "root.pem").read_text()
+
+
+def _replaced(folder: Path) -> list[Path]:
+    """Where former issuing CAs are, the last one first."""
+    found = (folder / "ca" / "former").glob("*/issuing.pem")
+    return [each.parent for each in sorted(found, key=lambda each: each.stat().st_mtime_ns, reverse=True)]
 
 
 def _device_profile(config: Config, issuer: str) -> Profile:
@@ -141,11 +164,24 @@ def _device_profile(config: Config, issuer: str) -> Profile:
     return profile.with_status_at(f"{base}{crl_path(issuer)}", f"{base}{OCSP_PATH}")
 
 
-def _passphrase(folder: Path, config: Config, entropy: Callable[[int], bytes]) -> bytes:
+def read_passphrase(folder: Path, config: Config, entropy: Callable[[int], bytes]) -> bytes:
     """From the configured file; else from the installation's own, made at first start."""
-    file = config.authority.passphrase_file or folder / "secrets" / "passphrase"
+    file = passphrase_file(folder, config)
     if not file.exists() and config.authority.passphrase_file is None:
-        _write(file, base64.b64encode(entropy(32)).decode() + "\n", 0o600)
+        _write(file, new_passphrase(entropy) + "\n", 0o600)
+    return read_secret(file)
+
+
+def passphrase_file(folder: Path, config: Config) -> Path:
+    return config.authority.passphrase_file or folder / "secrets" / "passphrase"
+
+
+def new_passphrase(entropy: Callable[[int], bytes]) -> str:
+    return base64.b64encode(entropy(32)).decode()
+
+
+def read_secret(file: Path) -> bytes:
+    """The passphrase on the first line of *file*. Raises Unavailable, also where others may read it."""
     try:
         mode, first = file.stat().st_mode, file.read_bytes().partition(b"\n")[0].strip()
     except OSError as error:
@@ -168,15 +204,15 @@ def _found(folder: Path, config: Config, passphrase: bytes, entropy: Callable[[i
     tag = entropy(4).hex()
     root_key = KeyFileSigner.create(folder / "ca" / "root.key", kind, passphrase)
     own = IssuerCertificate.self_signed(common_name(f"fleetgate root {tag}"), root_key.public_key)
-    root = _sign(ROOT_CA, own, root_key, own.name, root_key, entropy, now)
+    root = sign_authority(ROOT_CA, own, root_key, own.name, root_key, entropy, now)
     issuing_key = KeyFileSigner.create(folder / "ca" / "issuing.key", kind, passphrase)
     name = common_name(f"fleetgate issuing CA {tag}")
-    issuing = _sign(ISSUING_CA, IssuerCertificate.of(root), root_key, name, issuing_key, entropy, now)
+    issuing = sign_authority(ISSUING_CA, IssuerCertificate.of(root), root_key, name, issuing_key, entropy, now)
     _write(folder / "ca" / "root.pem", certificate.pem(root), 0o644)
     _write(folder / "ca" / "issuing.pem", certificate.pem(issuing), 0o644)
 
 
-def _sign(
+def sign_authority(
     profile: Profile,
     issuer: IssuerCertificate,
     signer: KeyFileSigner,
@@ -190,10 +226,14 @@ def _sign(
     return certificate.complete(prepared, signer.sign(prepared.tbs))
 
 
-def _still_good(chain_file: Path, names: Sequence[str], now: int) -> bool:
-    """Whether the server certificate speaks for *names*, fits its key, and is good for longer than `RENEW_BEFORE`."""
-    key = KeyFileSigner.open(chain_file.with_suffix(".key"))
-    leaf = chain.parse_bundle(chain_file.read_text())[0]
+def _still_good(chain_file: Path, names: Sequence[str], now: int, issuer: Issuer) -> bool:
+    """Whether the server certificate is *issuer*'s, speaks for *names*, fits its key, and is good for longer than
+    `RENEW_BEFORE`.
+    """
+    key, text = KeyFileSigner.open(chain_file.with_suffix(".key")), chain_file.read_text()
+    if not text.endswith(issuer.chain_pem):
+        return False
+    leaf = chain.parse_bundle(text)[0]
     extension = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     carried = {*extension.get_values_for_type(x509.DNSName), *map(str, extension.get_values_for_type(x509.IPAddress))}
     ends = int(leaf.not_valid_after_utc.timestamp() * 1000)

@@ -113,7 +113,7 @@ async def test_openssl_believes_the_responder(server: Server, tmp_path: Path) ->
         assert said in found.stdout
         assert "Response verify OK" in found.stderr
         assert "WARNING" not in found.stdout, "the nonce is there"
-        plain = await openssl(*one, "-no_nonce", "-sha256")
+        plain = await openssl("ocsp", "-sha256", *one[1:], "-no_nonce")
         assert said in plain.stdout
 
 

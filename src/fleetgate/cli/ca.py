@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from cryptography import x509
 
-from fleetgate import names, revocation
+from fleetgate import names, revocation, succession
 from fleetgate.cli import show
 from fleetgate.cli.place import Here, here
 from fleetgate.cli.show import Json, Limit
@@ -49,10 +49,16 @@ class Part(StrEnum):
 @here
 async def show_(here: Here, *, as_json: Json = False) -> None:
     """Show the installation's own CA: the root that devices trust, and the CA below it that issues."""
-    issuing, root = chain.parse_bundle(here.runtime.issuer.chain_pem)
     folder = here.works.installation.folder / "ca"
-    records = [_own("root", root, folder / "root.pem"), _own("issuing", issuing, folder / "issuing.pem")]
+    records = [_own(role, _read(folder / f"{role}.pem"), folder / f"{role}.pem") for role in ("root", "issuing")]
+    for each in here.runtime.former:
+        assert each.certificate.certificate is not None
+        records.append(_own("former", each.certificate.certificate, folder / "former" / each.fingerprint[:16]))
     show.listing(records, _OWN, "CAs", as_json)
+
+
+def _read(file: Path) -> x509.Certificate:
+    return certificate.load(file.read_text())
 
 
 @app.command()
@@ -64,8 +70,10 @@ async def export(
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Instead of standard output.")] = None,
 ) -> None:
     """Print certificates of the installation's CA as PEM."""
-    bundle = chain.parse_bundle(here.runtime.issuer.chain_pem)
-    text = "".join(certificate.pem(each) for each in (bundle[-1:] if part is Part.ROOT else bundle))
+    text = here.runtime.issuer.chain_pem
+    if part is Part.ROOT:  # while a former root is shown on, devices may trust that one as well
+        root, last = here.works.installation.root_file.read_text(), certificate.pem(chain.parse_bundle(text)[-1])
+        text = root if last == root else root + last
     if out is None:
         typer.echo(text, nl=False)
     else:
@@ -141,6 +149,45 @@ async def crl(
     }
     shown = {"pem": text, "revoked": entries} if as_json else {"revoked": len(entries)}
     show.details(record | shown, as_json)
+
+
+@app.command()
+@here
+async def replace(
+    here: Here,
+    *,
+    root: Annotated[bool, typer.Option("--root", help="A new root as well, which the old one vouches for.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Replace the issuing CA: a new key and a new certificate. Devices go on as they are."""
+    act = here.act()
+    made = await succession.replace_authority(here.runtime, here.works.installation, act, new_root=root)
+    show.say("A server that is running takes the new CA when it is started again.")
+    show.details(show.record(made), as_json)
+
+
+@app.command("retire-root")
+@here
+async def retire_root(here: Here, *, as_json: Json = False) -> None:
+    """Show the former root no more, once every device trusts the new one."""
+    left = await succession.retire_root(here.runtime, here.works.installation, here.act())
+    show.say("A server that is running shows the former root until it is started again.")
+    show.details({"root": left}, as_json)
+
+
+@app.command()
+@here
+async def passphrase(
+    here: Here,
+    *,
+    to: Annotated[Path | None, typer.Option(metavar="FILE", help="Holds the new passphrase; else one is made.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Seal the CA's keys with another passphrase."""
+    file = await succession.change_passphrase(here.runtime, here.works.installation, here.act(), to)
+    if to is not None:
+        show.say(f"From now on the configuration must say: authority.passphrase_file = {str(file.absolute())!r}")
+    show.details({"passphrase_file": str(file.absolute())}, as_json)
 
 
 @app.command("list")
