@@ -48,8 +48,6 @@ INSTALLATION_WIDE = {
     "access_keys": "a signed request names its key before any realm is known",
     "outbox": "the events of all realms are handed out together",
     "audit_entries": "one chain of hashes runs through all realms",
-    "revocations": "a CA of the installation has one list for the certificates of all realms",
-    "revocation_lists": "the same",
     "schema_versions": "the database has one schema",
 }
 SCRIPT = "\n".join(file.read_text() for file in sorted(SCHEMA.iterdir(), key=lambda file: file.name))
