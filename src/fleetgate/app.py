@@ -27,6 +27,7 @@ from fleetgate.gateway.courier import Courier
 from fleetgate.gateway.entrance import Entrance
 from fleetgate.gateway.https import HttpDoors
 from fleetgate.gateway.listener import Doorway, Listener
+from fleetgate.gateway.recorder import Recorder
 from fleetgate.gateway.server_certificate import MQTT_PROTOCOLS, ServerCertificate
 from fleetgate.installation import Installation, open_installation
 from fleetgate.names import NO_ACCOUNT, Act
@@ -177,7 +178,9 @@ async def serve(config: Config, reset: Reset | None = None, clock: Callable[[], 
     """
     async with works(config, clock) as opened:
         runtime = opened.runtime
-        courier = Courier(AWS if config.gateway.mqtt_rules == "aws" else STANDARD, monotonic)
+        recorder = Recorder(runtime.database, clock, monotonic)
+        courier = Courier(AWS if config.gateway.mqtt_rules == "aws" else STANDARD, monotonic, recorder)
+        await courier.restore()
         opened.dispatcher.add(courier.consume, courier.give_up)
         doors = HttpDoors(build_api(runtime, None if reset is None else lambda: reset(opened, courier)))
         listener = Listener(config.gateway.maximum_connections)
@@ -203,6 +206,7 @@ async def serve(config: Config, reset: Reset | None = None, clock: Callable[[], 
             await courier.finish(_ANSWER_SECONDS)
             courier.dismiss(Reason.SERVER_SHUTTING_DOWN, "the server is shutting down")
             await listener.close()
+            await courier.close(_ANSWER_SECONDS)
             await doors.close()
             for task in tasks:
                 task.cancel()

@@ -115,8 +115,9 @@ async def serve(config: Config, functions: Functions | None = None) -> AsyncIter
             everything.empty(tx)
             _plant(tx, act, sown[0])
 
+        await courier.empty()
         await works.runtime.write(anew)
-        courier.empty()
+        await courier.empty()  # whoever came meanwhile
 
     async with app.serve(config, reset) as server:
         folder = config.server.data_dir / "dev"

@@ -10,12 +10,14 @@ import json
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Protocol
 
 import structlog
 
 from fleetgate.gateway import eager
 from fleetgate.gateway.observer import SERVER, Nobody, Observer, Origin
+from fleetgate.gateway.recorder import Recorder
 from fleetgate.names import Realm, certificate_of
 from fleetgate.provisioning.just_in_time import registered_event
 from fleetgate.registry import events, outbox
@@ -52,8 +54,10 @@ class Guest(Sink, Protocol):
 
 
 class Courier:
-    def __init__(self, rules: Rules, clock: Callable[[], int]) -> None:
+    def __init__(self, rules: Rules, clock: Callable[[], int], recorder: Recorder | None = None) -> None:
+        """*recorder* keeps what has to outlive the process; without one nothing does."""
         self.rules = rules
+        self._recorder = recorder
         shorter = min(rules.session_expiry_most, rules.session_expiry_unattached)
         self.passing = replace(rules, session_expiry_most=shorter)
         """The rules for a certificate that is not one device's own: its sessions do not last."""
@@ -74,16 +78,36 @@ class Courier:
             def pass_on(will: Publish, client_id: str) -> None:
                 self.publish(realm, will, Origin(client_id))
 
-            found = self._switchboards[realm] = Switchboard(self.rules, pass_on)
+            record = None if self._recorder is None else partial(self._recorder.add, realm)
+            found = self._switchboards[realm] = Switchboard(self.rules, pass_on, record)
         return found
 
     def publish(self, realm: Realm, message: Publish, origin: Origin = SERVER) -> Awaitable[None] | None:
         """Every message that was let in goes through here: to the subscribers, and to whoever observes. What is given
         back, if anything, is to be awaited before the message is acknowledged.
         """
+        written = None
         if not message.topic.startswith("$aws/rules/"):
+            mark = self.mark()
             self.switchboard(realm).publish(message, self.now(), origin.client_id)
-        return self.observer.published(realm, message, origin)
+            written = self.written(mark)
+        observed = self.observer.published(realm, message, origin)
+        if written is None or observed is None:
+            return written or observed
+        return _both(written, observed)
+
+    def mark(self) -> int:
+        """Before something is asked of a switchboard: for `written`."""
+        return 0 if self._recorder is None else self._recorder.mark()
+
+    def written(self, mark: int) -> Awaitable[None] | None:
+        """Done when what has changed since *mark* is on the disk; None where that was nothing. Raises Unavailable."""
+        return None if self._recorder is None else self._recorder.since(mark)
+
+    async def restore(self) -> None:
+        """When a server starts: sessions and retained messages are as they were."""
+        if self._recorder is not None:
+            await self._recorder.restore(self.switchboard)
 
     def enter(self, guest: Guest) -> None:
         self._guests[guest.realm, guest.actor].add(guest)
@@ -108,11 +132,16 @@ class Courier:
         return task
 
     async def finish(self, seconds: float) -> None:
-        """Before the house closes: wait for answers that are under way, but not for ever."""
+        """Before the doors close: wait for answers that are under way, but not for ever."""
         if self._answers:
             _, late = await asyncio.wait(tuple(self._answers), timeout=seconds)
             if late:
                 log.warning("closed before everybody was answered", count=len(late))
+
+    async def close(self, seconds: float) -> None:
+        """After the doors have closed: what sessions are owed is written, but not for ever."""
+        if self._recorder is not None:
+            await self._recorder.finish(seconds)
 
     def guests(self) -> Iterable[Guest]:
         return [guest for some in self._guests.values() for guest in some]
@@ -133,10 +162,12 @@ class Courier:
         """Send everybody away."""
         self._send_away(self.guests(), reason, message)
 
-    def empty(self) -> None:
+    async def empty(self) -> None:
         """Send everybody away and forget every session and retained message (a dev server's reset)."""
         self.dismiss(Reason.ADMINISTRATIVE_ACTION, "the server was reset")
         self._switchboards.clear()
+        if self._recorder is not None:
+            await self._recorder.forget()
 
     # -- events ------------------------------------------------------------------------------------------------------
 
@@ -209,3 +240,8 @@ class Courier:
 
     def _within(self, realm: Realm) -> Iterable[Guest]:
         return [guest for (home, _), some in self._guests.items() if home == realm for guest in some]
+
+
+async def _both(first: Awaitable[None], second: Awaitable[None]) -> None:
+    await first
+    await second

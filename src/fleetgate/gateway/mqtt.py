@@ -177,12 +177,13 @@ class Door(Conversation):
 
     def _pass_on(self, packet: Publish) -> Awaitable[None] | None:
         later = self._courier.publish(self.realm, packet, Origin(self.client_id, self.principal))
-        if later is not None and packet.packet_id is not None:
+        if later is not None:
             return self._acknowledge_after(later, packet)
         self._acknowledge(packet, Reason.SUCCESS)
         return None
 
     async def _acknowledge_after(self, later: Awaitable[None], packet: Publish) -> None:
+        """Whoever published it learns that it is taken when nothing can lose it any more."""
         await later
         self._acknowledge(packet, Reason.SUCCESS)
 
@@ -226,9 +227,9 @@ class Door(Conversation):
 
     # -- SUBSCRIBE ---------------------------------------------------------------------------------------------------
 
-    def _take_subscribe(self, packet: Subscribe) -> None:
+    def _take_subscribe(self, packet: Subscribe) -> Awaitable[None] | None:
         assert self._session is not None
-        switchboard = self._courier.switchboard(self.realm)
+        switchboard, mark = self._courier.switchboard(self.realm), self._courier.mark()
         identifier = packet.properties.get("subscription_identifier", (None,))[0]
         reasons: list[Reason] = []
         retained: list[Publish] = []
@@ -236,26 +237,48 @@ class Door(Conversation):
             if not self._standing.may("iot:Subscribe", "topicfilter", subscription.topic_filter):
                 if self._connection.version < V5:
                     self._close(Reason.NOT_AUTHORIZED, "")
-                    return
+                    return None
                 reasons.append(Reason.NOT_AUTHORIZED)
                 continue
             granted = switchboard.subscribe(self._session, subscription, self._courier.now(), identifier)
             reasons.append(granted.reason)
             retained.extend(granted.retained)
         said = Properties(reason_string=self._standing.told) if Reason.NOT_AUTHORIZED in reasons else Properties()
-        self._send(SubAck(packet.packet_id, tuple(reasons), said))
+        answer = SubAck(packet.packet_id, tuple(reasons), said)
+        if (written := self._courier.written(mark)) is not None:
+            return self._answer_after(written, packet, answer, retained)
+        self._answer_subscribe(packet, answer, retained)
+        return None
+
+    def _answer_subscribe(self, packet: Subscribe, answer: SubAck, retained: list[Publish]) -> None:
+        self._send(answer)
         for message in retained:
             self.deliver(message)
-        answers = zip(packet.subscriptions, reasons, strict=True)
+        answers = zip(packet.subscriptions, answer.reasons, strict=True)
         if granted_filters := [each.topic_filter for each, reason in answers if reason < Reason.UNSPECIFIED_ERROR]:
             self._courier.observer.subscribed(self, granted_filters)
 
-    def _take_unsubscribe(self, packet: Unsubscribe) -> None:
+    async def _answer_after(
+        self, written: Awaitable[None], packet: Subscribe, answer: SubAck, retained: list[Publish]
+    ) -> None:
+        await written
+        self._answer_subscribe(packet, answer, retained)
+
+    def _take_unsubscribe(self, packet: Unsubscribe) -> Awaitable[None] | None:
         assert self._session is not None
+        mark = self._courier.mark()
         switchboard, session = self._courier.switchboard(self.realm), self._session
         reasons = tuple(switchboard.unsubscribe(session, topic_filter) for topic_filter in packet.topic_filters)
-        self._send(UnsubAck(packet.packet_id, reasons))
         self._courier.observer.unsubscribed(self, packet.topic_filters)
+        answer = UnsubAck(packet.packet_id, reasons)
+        if (written := self._courier.written(mark)) is not None:
+            return self._send_after(written, answer)
+        self._send(answer)
+        return None
+
+    async def _send_after(self, written: Awaitable[None], answer: Packet) -> None:
+        await written
+        self._send(answer)
 
     # -- the rest ----------------------------------------------------------------------------------------------------
 

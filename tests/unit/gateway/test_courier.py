@@ -188,11 +188,11 @@ def test_the_clock_reaches_guests_and_sessions(courier: Courier) -> None:
     assert guest.ticks == [1000]
 
 
-def test_a_reset_forgets_everything(courier: Courier) -> None:
+async def test_a_reset_forgets_everything(courier: Courier) -> None:
     guest = Someone()
     enter(courier, guest)
     before = courier.switchboard(HERE)
-    courier.empty()
+    await courier.empty()
     assert guest.dismissed == [(Reason.ADMINISTRATIVE_ACTION, "the server was reset")]
     assert courier.switchboard(HERE) is not before
 

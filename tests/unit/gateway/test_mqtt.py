@@ -753,7 +753,7 @@ async def test_who_cannot_be_judged_is_shown_out(hall: Hall, error: Exception, m
 
 async def test_a_reset_shows_everybody_out(hall: Hall) -> None:
     caller = await let_in(hall, ALL)
-    hall.courier.empty()
+    await hall.courier.empty()
     [farewell] = await caller.closed()
     assert isinstance(farewell, Disconnect)
     assert farewell.reason is Reason.ADMINISTRATIVE_ACTION

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import cast
 
+from fleetgate.wire.mqtt import journal
 from fleetgate.wire.mqtt.packets import Publish
 from fleetgate.wire.mqtt.properties import Properties
 from fleetgate.wire.mqtt.rules import Rules
@@ -15,8 +16,10 @@ from fleetgate.wire.mqtt.topics import has_wildcard, matches
 class Retained:
     """Retained messages by topic, at most `Rules.retained_messages`."""
 
-    def __init__(self, rules: Rules) -> None:
+    def __init__(self, rules: Rules, record: journal.Record | None = None) -> None:
+        """*record* is given every change."""
         self._rules = rules
+        self._record = record
         self._kept: dict[str, tuple[Publish, int]] = {}  # with the moment it came, in milliseconds
 
     def room(self, topic: str) -> bool:
@@ -28,12 +31,32 @@ class Retained:
     def keep(self, message: Publish, now: int) -> bool:
         """Keep it in the place of the topic's last one; an empty payload removes that one [MQTT-3.3.1-6]."""
         if not message.payload:
-            self._kept.pop(message.topic, None)
+            self._drop(message.topic)
             return True
         if not self.room(message.topic):
             return False
         self._kept[message.topic] = (message, now)
+        if self._record is not None:
+            self._record(journal.RetainedKept(message, now))
         return True
+
+    def restore(self, message: Publish, came: int) -> None:
+        """Take a message in as it was recorded."""
+        self._kept[message.topic] = (message, came)
+
+    def _drop(self, topic: str) -> None:
+        if self._kept.pop(topic, None) is not None and self._record is not None:
+            self._record(journal.RetainedGone(topic))
+
+    def sweep(self, now: int) -> None:
+        """Let go of every message whose time is over."""
+        for topic in tuple(self._kept):
+            self.get(topic, now)
+
+    def came(self, topic: str) -> int | None:
+        """When the topic's message came."""
+        kept = self._kept.get(topic)
+        return None if kept is None else kept[1]
 
     def get(self, topic: str, now: int) -> Publish | None:
         """The topic's message with the expiry interval that is left to it."""
@@ -45,7 +68,7 @@ class Retained:
             return message
         left = came + interval * 1000 - now
         if left <= 0:
-            del self._kept[topic]
+            self._drop(topic)
             return None
         properties = cast("Properties", {**message.properties, "message_expiry_interval": -(-left // 1000)})
         return replace(message, properties=properties)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple, cast
 
+from fleetgate.wire.mqtt import journal
 from fleetgate.wire.mqtt.packets import Publish, Subscription
 from fleetgate.wire.mqtt.properties import Properties
 from fleetgate.wire.mqtt.rules import AWS, Rules
@@ -16,6 +17,8 @@ class _Due(NamedTuple):
 
     message: Publish
     expires: int | None
+    number: int
+    """Of the session's messages, in the order of arrival."""
 
     def remaining(self, now: int) -> Properties | None:
         """The message's properties with the expiry interval that is left [MQTT-3.3.2-6]; None once it is over."""
@@ -41,6 +44,9 @@ class Session:
         self.connected = False
         self.expiry = 0
         self.dropped = 0
+        self.record: journal.Record | None = None
+        """Where it is handed what has to be written down of its messages; None for a session that is not to outlive
+        the process."""
         self._window = rules.receive_maximum
         self._queue: deque[_Due] = deque()
         self._queued_bytes = 0
@@ -48,6 +54,8 @@ class Session:
         self._in_flight: set[int] = set()  # those sent on this connection
         self._resend: deque[int] = deque()  # those not yet sent again on it
         self._last_id = 0
+        self._last_number = 0
+        self._recorded: set[int] = set()  # numbers of messages that are written down
 
     @property
     def queued(self) -> int:
@@ -67,7 +75,8 @@ class Session:
         if not message.qos:
             return message if self.connected else None
         interval = message.properties.get("message_expiry_interval")
-        due = _Due(message, None if interval is None else now + interval * 1000)
+        self._last_number += 1
+        due = _Due(message, None if interval is None else now + interval * 1000, self._last_number)
         if not self.connected or self._queue or self._resend or not self._room():
             self._enqueue(due)
             return None
@@ -75,7 +84,7 @@ class Session:
 
     def acknowledged(self, packet_id: int, now: int) -> list[Publish]:
         """The client has the message (or will not have it): what may be sent next. An unknown identifier is nothing."""
-        self._unacknowledged.pop(packet_id, None)
+        self._settle(self._unacknowledged.pop(packet_id, None))
         self._in_flight.discard(packet_id)
         return list(self._next(now)) if self.connected else []
 
@@ -93,6 +102,31 @@ class Session:
         """The connection is gone; messages are kept from now on."""
         self.connected = False
 
+    def record_unacknowledged(self) -> None:
+        """Have those written down, too, that were sent and not acknowledged: whoever they were sent to is gone."""
+        for due in self._unacknowledged.values():
+            self._write_down(due)
+
+    def restore(self, queued: Iterable[journal.Queued]) -> None:
+        """Messages as they were recorded, in their order: all of them wait."""
+        for each in queued:
+            due = _Due(each.message, each.expires, each.number)
+            self._queue.append(due)
+            self._queued_bytes += _size(due.message)
+            self._recorded.add(due.number)
+            self._last_number = due.number
+
+    def _write_down(self, due: _Due) -> None:
+        if self.record is not None and due.number not in self._recorded:
+            self._recorded.add(due.number)
+            self.record(journal.Queued(self.client_id, due.number, due.message, due.expires))
+
+    def _settle(self, due: _Due | None) -> None:
+        if due is not None and due.number in self._recorded:
+            self._recorded.discard(due.number)
+            if self.record is not None:
+                self.record(journal.Settled(self.client_id, due.number))
+
     def _room(self) -> bool:
         return len(self._in_flight) < self._window and len(self._unacknowledged) < 65_535
 
@@ -105,6 +139,8 @@ class Session:
             self._queued_bytes -= _size(due.message)
             if (properties := due.remaining(now)) is not None:  # [MQTT-3.3.2-5]
                 yield self._start(due, properties)
+            else:
+                self._settle(due)
 
     def _start(self, due: _Due, properties: Properties) -> Publish:
         packet_id = self._free_id()
@@ -118,6 +154,7 @@ class Session:
             return None
         if (properties := due.remaining(now)) is None:
             del self._unacknowledged[packet_id]
+            self._settle(due)
             return None
         self._in_flight.add(packet_id)
         message, duplicate = due.message, self.rules.redelivery_sets_duplicate  # [MQTT-3.3.1-1]
@@ -126,8 +163,11 @@ class Session:
     def _enqueue(self, due: _Due) -> None:
         self._queue.append(due)
         self._queued_bytes += _size(due.message)
+        self._write_down(due)
         while len(self._queue) > self.rules.queued_messages or self._queued_bytes > self.rules.queued_bytes:
-            self._queued_bytes -= _size(self._queue.popleft().message)
+            oldest = self._queue.popleft()
+            self._queued_bytes -= _size(oldest.message)
+            self._settle(oldest)
             self.dropped += 1
 
     def _free_id(self) -> int:

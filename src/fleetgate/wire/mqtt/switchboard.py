@@ -8,46 +8,23 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
-from typing import Any, Generic, Protocol, TypeVar, cast
+from dataclasses import dataclass, replace
+from typing import Any, Final, Generic, cast
 
+from fleetgate.wire.mqtt import journal
 from fleetgate.wire.mqtt.errors import ProtocolError, Reason
 from fleetgate.wire.mqtt.packets import V5, Connect, Disconnect, Publish, QoS, Subscription, Will
 from fleetgate.wire.mqtt.properties import NO_PROPERTIES, Properties
 from fleetgate.wire.mqtt.retained import Retained
 from fleetgate.wire.mqtt.rules import AWS, NEVER, Rules
 from fleetgate.wire.mqtt.session import Session
-from fleetgate.wire.mqtt.topics import FilterTree, SharedFilter
+from fleetgate.wire.mqtt.subscribers import NOBODY, Client, Group, Offer, Owner, S, Sink, Subscriber, Subscribers
+from fleetgate.wire.mqtt.topics import split_shared
 
+__all__ = ["NOBODY", "Attached", "Granted", "Owner", "Sink", "Switchboard"]
 
-class Sink(Protocol):
-    """One live connection, as the switchboard sees it."""
-
-    def deliver(self, message: Publish, /) -> None:
-        """Write this packet. It must not raise; it may call the switchboard."""
-
-    def may_receive(self, topic: str, /) -> bool:
-        """Whether the connection's policy lets it receive from this topic (AWS IoT: iot:Receive)."""
-
-
-S = TypeVar("S", bound=Sink)
-
-
-@dataclass(frozen=True, slots=True)
-class Owner:
-    """Who a session belongs to. The sessions that one owner leaves behind are counted; those of nobody are not."""
-
-    name: str = ""
-    entitled: bool = False
-    """The client identifier is this owner's by right: another one that is not entitled to it begins a session anew."""
-    longest: int = NEVER
-    """Seconds that a session may outlive its connection, if the rules do not say less."""
-
-    def yields_to(self, other: Owner) -> bool:
-        return self.name == other.name or other.entitled or not self.entitled
-
-
-NOBODY = Owner()
+# Answered to the connection that asked: no message is ever routed to these, and no subscription to them worth keeping.
+_NEVER_ROUTED: Final = ("$aws/certificates/", "$aws/provisioning-templates/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,55 +46,26 @@ class Granted:
     retained: tuple[Publish, ...] = ()
 
 
-@dataclass(eq=False, slots=True)
-class _Client(Generic[S]):
-    session: Session
-    owner: Owner = NOBODY
-    sink: S | None = None
-    will: Will | None = None
-    will_at: int | None = None
-    expires_at: int | None = None
-    subscribers: dict[str, _Subscriber[S]] = field(default_factory=dict)
-
-
-@dataclass(eq=False, slots=True)
-class _Subscriber(Generic[S]):
-    client: _Client[S]
-    subscription: Subscription
-    identifier: int | None
-    shared: SharedFilter | None
-
-
-@dataclass(eq=False, slots=True)
-class _Group(Generic[S]):
-    """The members of one shared subscription, served in turn."""
-
-    members: list[_Subscriber[S]] = field(default_factory=list)
-    turn: int = 0
-
-
-@dataclass(slots=True)
-class _Offer:
-    """One client's copy of a message: the best of all its subscriptions that match (MQTT 5, 3.3.4)."""
-
-    qos: int
-    retain: bool
-    identifiers: tuple[int, ...]
-
-
 class Switchboard(Generic[S]):
     """Sessions, subscriptions, wills and retained messages of one server."""
 
-    def __init__(self, rules: Rules = AWS, pass_on: Callable[[Publish, str], object] | None = None) -> None:
-        """*pass_on* is given wills and their client identifiers, to publish them; `publish`, if it is not given."""
+    def __init__(
+        self,
+        rules: Rules = AWS,
+        pass_on: Callable[[Publish, str], object] | None = None,
+        record: journal.Record | None = None,
+    ) -> None:
+        """*pass_on* is given wills and their client identifiers, to publish them; `publish`, if it is not given.
+
+        *record* is given every change that has to be written down for sessions and retained messages to outlive the
+        process: of a session from its first subscription on.
+        """
         self.rules = rules
-        self._pass_on = pass_on
-        self.retained = Retained(rules)
-        self._clients: dict[str, _Client[S]] = {}
+        self._pass_on, self._record = pass_on, record
+        self.retained = Retained(rules, record)
+        self._clients: dict[str, Client[S]] = {}
         self._away: dict[str, dict[str, None]] = {}  # by owner: identifiers without a connection, in order of leaving
-        self._tree: FilterTree[_Subscriber[S]] = FilterTree(parent=rules.hash_matches_parent)
-        self._groups: dict[SharedFilter, _Group[S]] = {}
-        self._shared: FilterTree[_Group[S]] = FilterTree(parent=rules.hash_matches_parent)
+        self._subscribers: Subscribers[S] = Subscribers(rules)
         self._timers: list[tuple[int, str]] = []  # a heap; entries that no longer hold are skipped when they come up
 
     # -- coming and going --------------------------------------------------------------------------------------------
@@ -137,12 +85,13 @@ class Switchboard(Generic[S]):
         client = self._clients.get(connect.client_id) if goes_on else None
         present = client is not None
         if client is None:
-            client = _Client(Session(connect.client_id, connect.version, self.rules))
+            client = Client(Session(connect.client_id, connect.version, self.rules))
             self._clients[connect.client_id] = client
         self._is_back(client)
         client.owner, session = owner, client.session
         session.version, session.expiry = connect.version, min(self.rules.session_expiry(connect), owner.longest)
         client.sink, client.will, client.will_at, client.expires_at = sink, connect.will, None, None
+        self._note(client)
         window = connect.properties.get("receive_maximum") if connect.version >= V5 else None
         backlog = self._permitted(client, session.resume(now, window), now)
         return Attached(session, present, displaced, backlog)
@@ -177,6 +126,8 @@ class Switchboard(Generic[S]):
         if stays:
             client.expires_at = None if session.expiry == NEVER else now + session.expiry * 1000
             self._wake(client.expires_at, client_id)
+            self._note(client, now)
+            session.record_unacknowledged()
             self._away.setdefault(client.owner.name, {})[client_id] = None
         else:
             self._forget(client)
@@ -198,7 +149,7 @@ class Switchboard(Generic[S]):
             if will is not None:
                 self._publish_will(will, client.session.client_id, now)
 
-    def _is_back(self, client: _Client[S]) -> None:
+    def _is_back(self, client: Client[S]) -> None:
         """It is connected, or no more: not among those away."""
         away = self._away.get(client.owner.name)
         if away is not None:
@@ -236,13 +187,13 @@ class Switchboard(Generic[S]):
         client = self._clients.get(client_id)
         return None if client is None else client.sink
 
-    def _goes_on(self, old: _Client[S], connect: Connect, now: int) -> bool:
+    def _goes_on(self, old: Client[S], connect: Connect, now: int) -> bool:
         session = old.session
         if connect.clean_start or not session.expiry or (old.expires_at is not None and old.expires_at <= now):
             return False
         return self.rules.sessions_cross_versions or session.version == connect.version
 
-    def _leave_for_another(self, old: _Client[S], goes_on: bool, now: int) -> None:
+    def _leave_for_another(self, old: Client[S], goes_on: bool, now: int) -> None:
         will, at, live = old.will, old.will_at, old.sink is not None
         old.sink = old.will = old.will_at = None
         old.session.pause()
@@ -254,10 +205,13 @@ class Switchboard(Generic[S]):
         if not (goes_on and delayed):
             self._publish_will(will, old.session.client_id, now)
 
-    def _forget(self, client: _Client[S]) -> None:
+    def _forget(self, client: Client[S]) -> None:
         for subscriber in list(client.subscribers.values()):
-            self._remove(subscriber)
+            self._subscribers.remove(subscriber)
         client.session.subscriptions.clear()
+        if client.recorded and self._record is not None:
+            client.recorded, client.session.record = False, None
+            self._record(journal.SessionEnded(client.session.client_id))
         if self._clients.get(client.session.client_id) is client:
             self._is_back(client)
             del self._clients[client.session.client_id]
@@ -284,6 +238,59 @@ class Switchboard(Generic[S]):
         client = self._clients.get(client_id)
         return client is not None and client.sink is None and at in {client.will_at, client.expires_at}
 
+    # -- what outlives the process -----------------------------------------------------------------------------------
+
+    def _note(self, client: Client[S], left_at: int | None = None) -> None:
+        """A session that is recorded has a connection now, or none since *left_at*."""
+        if client.recorded and self._record is not None:
+            session, owner = client.session, client.owner
+            about = (session.client_id, session.version, owner.name, owner.entitled, owner.longest)
+            self._record(journal.SessionKept(*about, session.expiry, left_at))
+
+    def _note_subscribed(self, client: Client[S], subscription: Subscription, identifier: int | None) -> None:
+        session, record = client.session, self._record
+        if record is None or not (client.recorded or session.expiry):
+            return
+        if not client.recorded:
+            if subscription.topic_filter.startswith(_NEVER_ROUTED):
+                return
+            client.recorded, session.record = True, record
+            self._note(client)
+            for other in client.subscribers.values():  # from before the session was worth recording
+                record(journal.Subscribed(session.client_id, other.subscription, other.identifier))
+        else:
+            record(journal.Subscribed(session.client_id, subscription, identifier))
+
+    def restore(
+        self,
+        kept: journal.SessionKept,
+        subscribed: Iterable[journal.Subscribed],
+        queued: Iterable[journal.Queued],
+        now: int,
+    ) -> bool:
+        """Take a session in as it was recorded, without its connection. False: its time is over, or its id is taken.
+
+        One that had a connection has none since *now*. Messages are in the order of their numbers.
+        """
+        left_at = now if kept.left_at is None else kept.left_at
+        expires_at = None if kept.expiry == NEVER else left_at + kept.expiry * 1000
+        if kept.client_id in self._clients or (expires_at is not None and expires_at <= now):
+            return False
+        session = Session(kept.client_id, kept.version, self.rules)
+        session.expiry, session.record = kept.expiry, self._record
+        owner = Owner(kept.owner, kept.entitled, kept.longest)
+        client = self._clients[kept.client_id] = Client(session, owner, expires_at=expires_at, recorded=True)
+        for each in subscribed:
+            shared = split_shared(each.subscription.topic_filter)
+            self._subscribers.add(Subscriber(client, each.subscription, each.identifier, shared))
+            session.subscriptions[each.subscription.topic_filter] = each.subscription
+        session.restore(queued)
+        self._wake(expires_at, kept.client_id)
+        self._away.setdefault(owner.name, {})[kept.client_id] = None
+        if kept.left_at is None:
+            self._note(client, now)
+        return True
+
     # -- subscriptions -----------------------------------------------------------------------------------------------
 
     def subscribe(
@@ -301,11 +308,12 @@ class Switchboard(Generic[S]):
         if old is None and self.rules.subscriptions is not None and len(client.subscribers) >= self.rules.subscriptions:
             return Granted(Reason.QUOTA_EXCEEDED)
         if old is not None:
-            self._remove(old)
+            self._subscribers.remove(old)
         granted = replace(subscription, qos=QoS(min(subscription.qos, self.rules.maximum_qos)))
-        subscriber = _Subscriber(client, granted, identifier, shared)
-        self._insert(subscriber)
+        subscriber = Subscriber(client, granted, identifier, shared)
+        self._subscribers.add(subscriber)
         session.subscriptions[topic_filter] = granted
+        self._note_subscribed(client, granted, identifier)
         wants = shared is None and (granted.retain_handling == 0 or (granted.retain_handling == 1 and old is None))
         retained = self._retained_for(subscriber, now) if wants else ()
         return Granted(Reason(granted.qos), retained)
@@ -316,39 +324,19 @@ class Switchboard(Generic[S]):
         subscriber = client.subscribers.get(topic_filter) if client is not None else None
         if subscriber is None or subscriber.client.session is not session:
             return Reason.NO_SUBSCRIPTION_EXISTED
-        self._remove(subscriber)
+        self._subscribers.remove(subscriber)
         session.subscriptions.pop(topic_filter, None)
+        if session.record is not None:
+            session.record(journal.Unsubscribed(session.client_id, topic_filter))
         return Reason.SUCCESS
 
-    def _insert(self, subscriber: _Subscriber[S]) -> None:
-        subscriber.client.subscribers[subscriber.subscription.topic_filter] = subscriber
-        if subscriber.shared is None:
-            self._tree.add(subscriber.subscription.topic_filter, subscriber)
-            return
-        group = self._groups.get(subscriber.shared)
-        if group is None:
-            group = self._groups[subscriber.shared] = _Group()
-            self._shared.add(subscriber.shared.topic_filter, group)
-        group.members.append(subscriber)
-
-    def _remove(self, subscriber: _Subscriber[S]) -> None:
-        del subscriber.client.subscribers[subscriber.subscription.topic_filter]
-        if subscriber.shared is None:
-            self._tree.remove(subscriber.subscription.topic_filter, subscriber)
-            return
-        group = self._groups[subscriber.shared]
-        group.members.remove(subscriber)
-        if not group.members:
-            del self._groups[subscriber.shared]
-            self._shared.remove(subscriber.shared.topic_filter, group)
-
-    def _retained_for(self, subscriber: _Subscriber[S], now: int) -> tuple[Publish, ...]:
+    def _retained_for(self, subscriber: Subscriber[S], now: int) -> tuple[Publish, ...]:
         client, given = subscriber.client, []
         identifiers = () if subscriber.identifier is None else (subscriber.identifier,)
         for message in self.retained.select(subscriber.subscription.topic_filter, now):
-            offer = _Offer(min(message.qos, subscriber.subscription.qos), True, identifiers)  # 3.1.1: [MQTT-3.3.1-8]
+            offer = Offer(min(message.qos, subscriber.subscription.qos), True, identifiers)  # 3.1.1: [MQTT-3.3.1-8]
             if client.sink is None or client.sink.may_receive(message.topic):
-                ready = client.session.deliver(_copy(message, offer), now)
+                ready = client.session.deliver(offer.copy(message), now)
                 if ready is not None:
                     given.append(ready)
         return tuple(given)
@@ -364,16 +352,14 @@ class Switchboard(Generic[S]):
         message = self._forwarded(message)
         if message.retain:
             self.retained.keep(replace(message, qos=QoS(min(message.qos, self.rules.maximum_qos))), now)
-        offers = self._offers(message, publisher)
         copies: dict[tuple[int, bool, tuple[int, ...]], Publish] = {}
         count = 0
-        for client, offer in offers.items():
-            key = (offer.qos, offer.retain, offer.identifiers)
-            copy = copies.get(key)
+        for client, offer in self._subscribers.offers(message, publisher).items():
+            copy = copies.get(offer.key)
             if copy is None:
-                copy = copies[key] = _copy(message, offer)
+                copy = copies[offer.key] = offer.copy(message)
             count += self._hand(client, copy, now)
-        for group in self._shared.match(message.topic) if self._shared else ():
+        for group in self._subscribers.groups(message.topic):
             count += self._hand_to_one(group, message, now)
         return count
 
@@ -414,23 +400,7 @@ class Switchboard(Generic[S]):
             return message
         return Publish(message.topic, message.payload, message.qos, message.retain, properties=properties)
 
-    def _offers(self, message: Publish, publisher: str | None) -> dict[_Client[S], _Offer]:
-        offers: dict[_Client[S], _Offer] = {}
-        for subscriber in self._tree.match(message.topic):
-            client, wish = subscriber.client, subscriber.subscription
-            if wish.no_local and client.session.client_id == publisher:  # [MQTT-3.8.3-3]
-                continue
-            qos, retain = min(message.qos, wish.qos), message.retain and wish.retain_as_published
-            identifiers = () if subscriber.identifier is None else (subscriber.identifier,)
-            offer = offers.get(client)
-            if offer is None:
-                offers[client] = _Offer(qos, retain, identifiers)
-            else:
-                offer.qos, offer.retain = max(offer.qos, qos), offer.retain or retain
-                offer.identifiers += identifiers  # [MQTT-3.3.4-4]
-        return offers
-
-    def _hand(self, client: _Client[S], copy: Publish, now: int) -> bool:
+    def _hand(self, client: Client[S], copy: Publish, now: int) -> bool:
         sink = client.sink
         if sink is not None and not sink.may_receive(copy.topic):
             return False
@@ -439,19 +409,15 @@ class Switchboard(Generic[S]):
             sink.deliver(ready)
         return ready is not None or copy.qos > 0
 
-    def _hand_to_one(self, group: _Group[S], message: Publish, now: int) -> bool:
+    def _hand_to_one(self, group: Group[S], message: Publish, now: int) -> bool:
         """To the next connected member that may have it; else it waits for the first who is away (MQTT 5, 4.8.2)."""
-        members = list(group.members)
-        in_turn = members[group.turn % len(members) :] + members[: group.turn % len(members)]
-        live = [one for one in in_turn if one.client.sink is not None]
-        for one in live:
-            if self._hand(one.client, _copy(message, _offer_to(one, message)), now):
-                group.turn = members.index(one) + 1
+        for member in group.in_turn():
+            if self._hand(member.client, member.offer(message).copy(message), now):
+                group.served(member)
                 return True
-        away: Iterable[_Subscriber[S]] = (one for one in in_turn if one.client.sink is None)
-        return any(self._hand(one.client, _copy(message, _offer_to(one, message)), now) for one in away)
+        return False
 
-    def _permitted(self, client: _Client[S], ready: list[Publish], now: int) -> tuple[Publish, ...]:
+    def _permitted(self, client: Client[S], ready: list[Publish], now: int) -> tuple[Publish, ...]:
         """Those of the messages due that the connection may receive; the others make room for their successors."""
         given: list[Publish] = []
         while ready:
@@ -465,18 +431,3 @@ class Switchboard(Generic[S]):
             for message in refused:
                 ready += client.session.acknowledged(cast("int", message.packet_id), now)
         return tuple(given)
-
-
-def _offer_to(member: _Subscriber[S], message: Publish) -> _Offer:
-    wish = member.subscription
-    identifiers = () if member.identifier is None else (member.identifier,)
-    return _Offer(min(message.qos, wish.qos), message.retain and wish.retain_as_published, identifiers)
-
-
-def _copy(message: Publish, offer: _Offer) -> Publish:
-    if offer.qos == message.qos and offer.retain == message.retain and not offer.identifiers:
-        return message
-    properties = message.properties
-    if offer.identifiers:
-        properties = cast("Properties", {**properties, "subscription_identifier": offer.identifiers})
-    return Publish(message.topic, message.payload, QoS(offer.qos), offer.retain, properties=properties)
