@@ -14,6 +14,7 @@ from fleetgate.names import Act
 from fleetgate.pki import certificate, keys
 from fleetgate.pki.csr import VerifiedCsr
 from fleetgate.registry import audit, certificates, issuances
+from fleetgate.registry.certificate_providers import CertificateProvider
 from fleetgate.registry.certificates import Origin, Status
 from fleetgate.runtime import Issuer, Runtime
 
@@ -46,14 +47,33 @@ async def issue(
 
     Raises InvalidRequest when the profile does not admit the key or the subject.
     """
+    prepared, meant = _prepared(runtime, act, public_key, csr, lasting)
+    await runtime.write(lambda tx: issuances.begin(tx, act, meant))
+    return _signed(runtime.issuer, prepared, meant)
+
+
+async def issue_unless_provided(runtime: Runtime, act: Act, csr: VerifiedCsr) -> Issued | CertificateProvider:
+    """A certificate for *csr*, or the certificate provider that signs in this realm; then nothing was signed here.
+
+    Raises InvalidRequest as `issue` does.
+    """
+    prepared, meant = _prepared(runtime, act, csr.public_key, csr)
+    provider = await runtime.write(lambda tx: issuances.begin_unless_provided(tx, act, meant))
+    return provider or _signed(runtime.issuer, prepared, meant)
+
+
+def _prepared(
+    runtime: Runtime, act: Act, public_key: keys.PublicKey, csr: VerifiedCsr | None, lasting: int | None = None
+) -> tuple[certificate.Prepared, issuances.Intent]:
     issuer = runtime.issuer
     serial = certificate.serial_number(runtime.entropy(_SERIAL_BYTES))
     profile = issuer.profile if lasting is None else issuer.profile.lasting(lasting)
-    prepared = certificate.prepare(
-        profile, issuer.certificate, csr.subject if csr else None, public_key, serial, act.now
-    )
-    meant = intent(prepared, issuer, public_key, profile.name)
-    await runtime.write(lambda tx: issuances.begin(tx, act, meant))
+    subject = csr.subject if csr else None
+    prepared = certificate.prepare(profile, issuer.certificate, subject, public_key, serial, act.now)
+    return prepared, intent(prepared, issuer, public_key, profile.name)
+
+
+def _signed(issuer: Issuer, prepared: certificate.Prepared, meant: issuances.Intent) -> Issued:
     signed = certificate.complete(prepared, issuer.signer.sign(prepared.tbs))
     return Issued(
         fingerprint=certificate.fingerprint(signed),

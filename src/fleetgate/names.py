@@ -30,6 +30,7 @@ _NAMES: Final[dict[str, tuple[str, re.Pattern[str], int]]] = {
     "authorizer": ("authorizer name", re.compile(r"[\w=,@-]+", re.ASCII), 128),
     "domain_configuration": ("domain configuration name", re.compile(r"[\w.-]+", re.ASCII), 128),
     "domain": ("domain name", re.compile(r"([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+(?![0-9]+$)[a-z0-9-]{1,63}"), 253),
+    "certificate_provider": ("certificate provider name", re.compile(r"[\w=,@-]+", re.ASCII), 128),
     "function": ("function name", re.compile(r"[a-zA-Z0-9_-]+"), 64),
 }
 
@@ -48,6 +49,10 @@ def is_name(kind: str, name: str) -> bool:
     """Whether *name* is a whole and proper name of its *kind*."""
     _, pattern, longest = _NAMES[kind]
     return len(name) <= longest and pattern.fullmatch(name) is not None
+
+
+_WITH_COLON: Final = frozenset({"certificateprovider"})
+_COLONED: Final = tuple(f"{kind}:" for kind in _WITH_COLON)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -72,8 +77,11 @@ class Realm:
         return _realm(text)
 
     def arn(self, kind: str, name: str) -> str:
-        """`arn:aws:iot:<region>:<account>:<kind>/<name>`; kinds as AWS spells them: thing, cert, cacert, policy ..."""
-        return f"arn:aws:iot:{self.region}:{self.account}:{kind}/{name}"
+        """`arn:aws:iot:<region>:<account>:<kind>/<name>`; kinds as AWS spells them: thing, cert, cacert, policy ...
+
+        A certificateprovider has a colon in the place of the slash.
+        """
+        return f"arn:aws:iot:{self.region}:{self.account}:{kind}{':' if kind in _WITH_COLON else '/'}{name}"
 
 
 @lru_cache(maxsize=1024)
@@ -102,10 +110,27 @@ class Arn:
     def parse(cls, text: str) -> Arn:
         """Raises InvalidRequest unless *text* is a whole `arn:aws:iot:region:account:kind/name`."""
         parts = text.split(":", 5)
-        if len(parts) != 6 or parts[:3] != ["arn", "aws", "iot"] or "/" not in parts[5]:
+        if len(parts) != 6 or parts[:3] != ["arn", "aws", "iot"]:
             raise InvalidRequest(f"Not an IoT resource ARN: {text!r}.")
-        kind, _, name = parts[5].partition("/")
+        wanted = ":" if parts[5].startswith(_COLONED) else "/"
+        kind, separator, name = parts[5].partition(wanted)
+        if not separator or (kind in _WITH_COLON) != (wanted == ":"):
+            raise InvalidRequest(f"Not an IoT resource ARN: {text!r}.")
         return cls(Realm(parts[4], parts[3]), kind, name)
+
+
+def check_function_arn(text: str) -> str:
+    """*text* itself, when it is the ARN of a function; only the name in it counts here. Raises InvalidRequest."""
+    if not _FUNCTION_ARN.fullmatch(text):
+        raise InvalidRequest(
+            f"Not the ARN of a function: {text!r}. It looks like arn:aws:lambda:REGION:ACCOUNT:function:NAME."
+        )
+    return text
+
+
+_FUNCTION_ARN: Final = re.compile(
+    r"arn:aws[a-z-]*:lambda:[a-z0-9-]+:[0-9]{12}:function:[a-zA-Z0-9_-]{1,64}(:[a-zA-Z0-9$_-]{1,128})?"
+)
 
 
 def fingerprint(text: str) -> str:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fleetgate import names
 from fleetgate.errors import InvalidRequest
-from fleetgate.names import Act, Arn, Realm, certificate_of, check, fingerprint
+from fleetgate.names import Act, Arn, Realm, certificate_of, check, check_function_arn, fingerprint
 
 REALM = Realm("123456789012", "us-east-1")
 HEX = "0123456789abcdef" * 4
@@ -106,11 +106,46 @@ def test_an_arn_is_taken_apart_and_put_together() -> None:
         "arn:aws:s3:us-east-1:123456789012:thing/a",
         "arn:aws:iot::123456789012:thing/a",
         "arn:aws:iot:us-east-1::thing/a",
+        "arn:aws:iot:us-east-1:123456789012:thing:a",
+        "arn:aws:iot:us-east-1:123456789012:certificateprovider/a",
     ],
 )
 def test_what_is_no_arn(text: str) -> None:
     with pytest.raises(InvalidRequest):
         Arn.parse(text)
+
+
+def test_an_arn_with_a_colon() -> None:
+    text = "arn:aws:iot:us-east-1:123456789012:certificateprovider:mine"
+    assert Arn.parse(text) == Arn(REALM, "certificateprovider", "mine")
+    assert str(Arn.parse(text)) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["f", "gate-1:$LATEST", "a" * 64, "f:prod"], ids=["plain", "latest", "long", "qualified"]
+)
+def test_a_functions_arn(text: str) -> None:
+    arn = f"arn:aws:lambda:eu-west-1:123456789012:function:{text}"
+    assert check_function_arn(arn) == arn
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "gate",
+        "https://example.com",
+        "arn:aws:lambda:eu-west-1:123456789012:function:",
+        "arn:aws:lambda:eu-west-1:123456789012:function:a/../b",
+        "arn:aws:lambda:eu-west-1:12345678901:function:a",
+        "arn:aws:lambda:eu-west-1:123456789012:function:a\n",
+        "arn:aws:sns:eu-west-1:123456789012:function:a",
+        "arn:aws:lambda:eu-west-1:123456789012:layer:a",
+    ],
+)
+def test_what_is_no_functions_arn(text: str) -> None:
+    with pytest.raises(InvalidRequest, match="Not the ARN of a function"):
+        check_function_arn(text)
 
 
 @given(st.text())

@@ -8,13 +8,13 @@ from typing import Final
 from fleetgate import authority, names
 from fleetgate.api.handling import Params, Result
 from fleetgate.api.listing import Listing
-from fleetgate.authority import Issued
 from fleetgate.database.port import Tx
-from fleetgate.errors import InvalidRequest
+from fleetgate.errors import FunctionFailed, InvalidRequest
 from fleetgate.names import Act
 from fleetgate.pki import csr, keys
 from fleetgate.pki.identity import Identity
-from fleetgate.provisioning import own_certificate
+from fleetgate.provisioning import certificate_provider, own_certificate
+from fleetgate.provisioning.certificate_provider import Signed
 from fleetgate.registry import certificates, transfers
 from fleetgate.registry.certificates import BY_USER, Certificate, Status
 from fleetgate.registry.transfers import State, Transfer
@@ -36,23 +36,26 @@ async def create_keys_and_certificate(runtime: Runtime, act: Act, params: Params
 
 
 async def create_certificate_from_csr(runtime: Runtime, act: Act, params: Params) -> Callable[[Tx], Result]:
-    """Key and subject of the signing request end in the certificate."""
+    """Key and subject of the signing request end in the certificate, unless a certificate provider says otherwise."""
     verified = csr.parse(params["certificateSigningRequest"])
-    issued = await authority.issue(runtime, act, verified.public_key, csr=verified)
-    return lambda tx: _entered(tx, act, issued, params)
+    try:
+        signed = await certificate_provider.sign(runtime, act, verified, act.actor, "")
+    except FunctionFailed as error:  # the operation has no other name for it
+        raise InvalidRequest(f"{error.message}.") from error
+    return lambda tx: _entered(tx, act, signed, params)
 
 
 def as_key_pair(pair: keys.PrivateKey) -> Result:
     return {"PublicKey": keys.public_key_pem(pair.public_key()), "PrivateKey": keys.private_key_pem(pair)}
 
 
-def _entered(tx: Tx, act: Act, issued: Issued, params: Params) -> Result:
+def _entered(tx: Tx, act: Act, signed: Signed, params: Params) -> Result:
     status = Status.ACTIVE if params.get("setAsActive") else Status.INACTIVE
-    authority.record(tx, act, issued, status)
+    certificate_provider.record(tx, act, signed, status)
     return {
-        "certificateArn": act.realm.arn("cert", issued.fingerprint),
-        "certificateId": issued.fingerprint,
-        "certificatePem": issued.pem,
+        "certificateArn": act.realm.arn("cert", signed.fingerprint),
+        "certificateId": signed.fingerprint,
+        "certificatePem": signed.pem,
     }
 
 

@@ -13,6 +13,7 @@ from fleetgate.api import (
     authorities,
     authorization,
     billing_groups,
+    certificate_providers,
     certificates,
     claims,
     domains,
@@ -35,6 +36,7 @@ _GROUP: Final = named("thinggroup", "thingGroupName")
 _BILLING_GROUP: Final = named("billinggroup", "billingGroupName")
 _POLICY: Final = named("policy", "policyName")
 _TEMPLATE: Final = named("provisioningtemplate", "templateName")
+_PROVIDER: Final = named("certificateprovider", "certificateProviderName")
 _CERTIFICATE: Final = named("cert", "certificateId")
 _AUTHORITY: Final = named("cacert", "certificateId")
 _MADE: Final = made("certificateArn")
@@ -123,6 +125,15 @@ OPERATIONS: Final[Mapping[str, Handler]] = {
     "RejectCertificateTransfer": Write(certificates.reject_certificate_transfer, _CERTIFICATE),
     "CancelCertificateTransfer": Write(certificates.cancel_certificate_transfer, _CERTIFICATE),
     "ListOutgoingCertificates": Read(certificates.list_outgoing_certificates),
+    "CreateCertificateProvider": Write(
+        certificate_providers.create_certificate_provider, _PROVIDER, ("lambdaFunctionArn",)
+    ),
+    "DescribeCertificateProvider": Glance(certificate_providers.describe_certificate_provider),
+    "UpdateCertificateProvider": Write(
+        certificate_providers.update_certificate_provider, _PROVIDER, ("lambdaFunctionArn",)
+    ),
+    "DeleteCertificateProvider": Write(certificate_providers.delete_certificate_provider, _PROVIDER),
+    "ListCertificateProviders": Glance(certificate_providers.list_certificate_providers),
     # CA certificates
     "RegisterCACertificate": Write(
         authorities.register_ca_certificate, _MADE, ("setAsActive", "allowAutoRegistration", "certificateMode")

@@ -9,7 +9,7 @@ from fleetgate.api.handling import Params, Result
 from fleetgate.api.listing import Listing
 from fleetgate.database.port import Tx
 from fleetgate.errors import InvalidRequest, MalformedPolicy, all_of
-from fleetgate.names import Act
+from fleetgate.names import Act, check_function_arn
 from fleetgate.policy.document import parse as parse_policy
 from fleetgate.registry import templates
 from fleetgate.registry.templates import Template, TemplateVersion, Type
@@ -99,7 +99,7 @@ def _hook_of(params: Params) -> dict[str, Any]:
     if hook is None:
         return {}
     return {
-        "hook_target_arn": hook["targetArn"],
+        "hook_target_arn": check_function_arn(hook["targetArn"]),
         "hook_payload_version": hook.get("payloadVersion", _PAYLOAD_VERSION),
     }
 

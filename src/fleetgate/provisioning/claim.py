@@ -24,6 +24,7 @@ from fleetgate.access import CertificatePrincipal, Principal, identify_again
 from fleetgate.database.port import Tx
 from fleetgate.errors import (
     AccessDenied,
+    FunctionFailed,
     InvalidOwnershipToken,
     InvalidParameters,
     InvalidSigningRequest,
@@ -32,8 +33,9 @@ from fleetgate.errors import (
 )
 from fleetgate.names import Act
 from fleetgate.pki import csr, keys
-from fleetgate.provisioning import rebind
+from fleetgate.provisioning import certificate_provider, rebind
 from fleetgate.provisioning.apply import Outcome, apply
+from fleetgate.provisioning.certificate_provider import Signed
 from fleetgate.provisioning.functions import function_name
 from fleetgate.provisioning.serial import serial_of
 from fleetgate.registry import attachments, audit, certificates, claims, events, functions, outbox, templates, tokens
@@ -46,6 +48,7 @@ from fleetgate.template.render import render
 
 HOOK_DENIED: Final = "The pre-provisioning hook did not allow this."
 """All that a device is told; what the hook said, and that nobody answered, is for the audit trail."""
+PROVIDER_FAILED: Final = "The account's certificate provider did not sign the request."
 LEAST_ROOM: Final = 1_000
 """Certificates that may wait to be provisioned for any asker, so that answers lost on the way shut nobody out."""
 _TOKEN_BYTES: Final = 48
@@ -86,17 +89,21 @@ async def create_keys(runtime: Runtime, act: Act, asker: Asker) -> dict[str, Any
 async def create_from_csr(runtime: Runtime, act: Act, asker: Asker, request: Mapping[str, Any]) -> dict[str, Any]:
     """A certificate for the key that signed `certificateSigningRequest` (PEM).
 
-    Raises InvalidSigningRequest, and what `create_keys` raises.
+    The account's certificate provider signs it, where there is one. Raises InvalidSigningRequest, AccessDenied where
+    that gives none, and what `create_keys` raises.
     """
     pem = request.get("certificateSigningRequest")
     await _may_ask(runtime, act, asker, lambda: _verified(pem).public_key)
     verified = _verified(pem)
-    issued = await authority.issue(runtime, act, verified.public_key, csr=verified)
-    token = await _keep(runtime, act, asker, issued)
+    try:
+        signed = await certificate_provider.sign(runtime, act, verified, asker.certificate.fingerprint, asker.client_id)
+    except FunctionFailed as error:
+        raise AccessDenied(PROVIDER_FAILED, reason=f"{error.message}.") from error
+    token = await _keep(runtime, act, asker, signed)
     return {
         "certificateOwnershipToken": token,
-        "certificateId": issued.fingerprint,
-        "certificatePem": issued.pem,
+        "certificateId": signed.fingerprint,
+        "certificatePem": signed.pem,
     }
 
 
@@ -200,19 +207,19 @@ def _registered(tx: Tx, act: Act, runtime: Runtime, fingerprint: str) -> Claim:
     return claims.register(tx, act, fingerprint, maximum=runtime.config.claims.default_budget, batch="unregistered")
 
 
-async def _keep(runtime: Runtime, act: Act, asker: Asker, issued: authority.Issued) -> str:
+async def _keep(runtime: Runtime, act: Act, asker: Asker, signed: Signed) -> str:
     """Certificate and token in one transaction; the token itself goes to the device and nowhere else."""
     token = b64encode(runtime.entropy(_TOKEN_BYTES)).decode()
     claim = asker.certificate.fingerprint
 
     def keep(tx: Tx) -> None:
         identify_again(tx, asker.certificate, act.now)
-        authority.record(tx, act, issued, Status.PENDING_ACTIVATION, claim_fingerprint=claim)
+        certificate_provider.record(tx, act, signed, Status.PENDING_ACTIVATION, claim_fingerprint=claim)
         tokens.issue(
             tx,
             act,
             _digest(token),
-            fingerprint=issued.fingerprint,
+            fingerprint=signed.fingerprint,
             claim_fingerprint=claim,
         )
 

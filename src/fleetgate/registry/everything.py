@@ -28,6 +28,7 @@ TABLES: Final = (
     "certificates",
     "authorities",
     "registration_codes",
+    "certificate_providers",
     "revocation_lists",
     "revocations",
     "issuances",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from fleetgate.database.port import Row, Tx
 from fleetgate.errors import AlreadyExists, NotFound
 from fleetgate.names import Act, Realm
-from fleetgate.registry import pages, statements
+from fleetgate.registry import certificate_providers, pages, statements
+from fleetgate.registry.certificate_providers import CertificateProvider
 from fleetgate.registry.pages import Page
 
 
@@ -54,7 +56,45 @@ def begin(tx: Tx, act: Act, intent: Intent) -> None:
         request_id=act.request_id,
         begun_at=act.now,
     ):
-        raise AlreadyExists(f"Issuer {intent.issuer} has used the serial number {intent.serial} before. Draw another.")
+        raise _used(intent)
+
+
+def begin_unless_provided(tx: Tx, act: Act, intent: Intent) -> CertificateProvider | None:
+    """`begin`, unless the realm has a certificate provider, which is given back then, and nothing is written.
+
+    One statement as `begin` is, so that it costs no one anything who has no provider, and so that the CA signs nothing
+    once there is one. Raises AlreadyExists.
+    """
+    if tx.run(
+        _BEGIN_UNLESS_PROVIDED,
+        realm=str(act.realm),
+        issuer=intent.issuer,
+        serial=intent.serial,
+        subject=intent.subject,
+        public_key_fingerprint=intent.public_key_fingerprint,
+        tbs_digest=intent.tbs_digest,
+        profile=intent.profile,
+        actor=act.actor,
+        request_id=act.request_id,
+        begun_at=act.now,
+    ):
+        return None
+    if provider := certificate_providers.find(tx, act.realm):
+        return provider
+    raise _used(intent)
+
+
+_BEGIN_UNLESS_PROVIDED: Final = """
+    INSERT INTO issuances (realm, issuer, serial, subject, public_key_fingerprint, tbs_digest, profile, actor,
+                           request_id, begun_at)
+    SELECT :realm, :issuer, :serial, :subject, :public_key_fingerprint, :tbs_digest, :profile, :actor,
+           :request_id, :begun_at
+    WHERE NOT EXISTS (SELECT 1 FROM certificate_providers WHERE realm = :realm)
+    ON CONFLICT DO NOTHING"""
+
+
+def _used(intent: Intent) -> AlreadyExists:
+    return AlreadyExists(f"Issuer {intent.issuer} has used the serial number {intent.serial} before. Draw another.")
 
 
 def complete(tx: Tx, act: Act, issuer: str, serial: str, fingerprint: str) -> None:

@@ -16,6 +16,7 @@ MOST: Final = 50
 _EXISTS: Final[Mapping[str, str]] = {
     "authorizer": "SELECT 1 AS found FROM authorizers WHERE realm = :realm AND name = :name",
     "billinggroup": "SELECT 1 AS found FROM billing_groups WHERE realm = :realm AND name = :name",
+    "certificateprovider": "SELECT 1 AS found FROM certificate_providers WHERE realm = :realm AND name = :name",
     "cacert": "SELECT 1 AS found FROM authorities WHERE realm = :realm AND fingerprint = :name",
     "domainconfiguration": "SELECT 1 AS found FROM domain_configurations WHERE realm = :realm AND resource = :name",
     "policy": "SELECT 1 AS found FROM policies WHERE realm = :realm AND name = :name",

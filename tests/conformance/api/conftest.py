@@ -68,10 +68,10 @@ def neighbour(live: Live) -> Account:
     return opened(live)
 
 
-def opened(live: Live) -> Account:
-    """A new account."""
+def opened(live: Live, realm: Realm | None = None) -> Account:
+    """A new account, or a new access key of *realm*'s."""
     runtime = live.server.runtime
-    realm = Realm(str(next(_numbers)), "us-east-1")
+    realm = realm or Realm(str(next(_numbers)), "us-east-1")
     key = access_keys.generate(runtime.entropy)
     act = Act(realm, "system", runtime.clock(), runtime.act(realm, "system").request_id)
     sealed = runtime.vault.seal(key.secret)

@@ -35,6 +35,7 @@ def test_every_operation(account: Account, neighbour: Account) -> None:
     billing(iot)
     arn = certificates(iot)
     transfers(iot, account, neighbour)
+    providers(iot)
     authorities(iot, account)
     policies(iot, arn)
     principals(iot, arn)
@@ -144,6 +145,24 @@ def transfers(iot: Any, account: Account, neighbour: Account) -> None:
     described = iot.describe_certificate(certificateId=made)["certificateDescription"]
     assert (described["ownedBy"], described["previousOwnedBy"]) == (account.realm.account, neighbour.realm.account)
     iot.delete_certificate(certificateId=made)
+
+
+def providers(iot: Any) -> None:
+    function = "arn:aws:lambda:us-east-1:123456789012:function:sign"
+    arn = iot.create_certificate_provider(
+        certificateProviderName="mine",
+        lambdaFunctionArn=function,
+        accountDefaultForOperations=["CreateCertificateFromCsr"],
+        tags=[{"Key": "team", "Value": "pki"}],
+    )["certificateProviderArn"]
+    assert iot.list_certificate_providers()["certificateProviders"] == [
+        {"certificateProviderName": "mine", "certificateProviderArn": arn}
+    ]
+    assert iot.list_tags_for_resource(resourceArn=arn)["tags"] == [{"Key": "team", "Value": "pki"}]
+    iot.update_certificate_provider(certificateProviderName="mine", lambdaFunctionArn=f"{function}2")
+    assert iot.describe_certificate_provider(certificateProviderName="mine")["lambdaFunctionArn"] == f"{function}2"
+    iot.delete_certificate_provider(certificateProviderName="mine")
+    assert iot.list_certificate_providers()["certificateProviders"] == []
 
 
 def authorities(iot: Any, account: Account) -> None:

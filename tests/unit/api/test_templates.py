@@ -152,3 +152,12 @@ def test_a_wrong_tag_makes_no_template(iot: Any) -> None:
     with pytest.raises(iot.exceptions.InvalidRequestException, match=text):
         create(iot, tags=[{"Key": "fleetgate:reprovisioning", "Value": "maybe"}])
     assert iot.list_provisioning_templates()["templates"] == []
+
+
+@pytest.mark.parametrize("target", ["gate", "https://example.com/hook", "arn:aws:sns:us-east-1:123456789012:gate"])
+def test_a_hook_is_a_function(iot: Any, target: str) -> None:
+    with pytest.raises(iot.exceptions.InvalidRequestException, match="Not the ARN of a function"):
+        create(iot, preProvisioningHook={"targetArn": target})
+    create(iot)
+    with pytest.raises(iot.exceptions.InvalidRequestException, match="Not the ARN of a function"):
+        iot.update_provisioning_template(templateName="t", preProvisioningHook={"targetArn": target})

@@ -7,7 +7,7 @@ import pytest
 from fleetgate.database.port import Tx
 from fleetgate.errors import AlreadyExists, NotFound
 from fleetgate.names import Act, Realm
-from fleetgate.registry import issuances
+from fleetgate.registry import certificate_providers, issuances
 from fleetgate.registry.issuances import Intent
 
 
@@ -28,6 +28,17 @@ def test_intent_before_and_certificate_after(tx: Tx, act: Act, later: Callable[.
     assert issuances.get(tx, "ca", "0a") == done
     with pytest.raises(AlreadyExists, match=r"f{64}"):
         issuances.complete(tx, later(), "ca", "0a", "e" * 64)
+
+
+def test_a_provider_goes_first(tx: Tx, act: Act, elsewhere: Realm, later: Callable[..., Act]) -> None:
+    assert issuances.begin_unless_provided(tx, act, intent("0b")) is None
+    assert issuances.get(tx, "ca", "0b").intent == intent("0b")
+    with pytest.raises(AlreadyExists, match="Draw another"):
+        issuances.begin_unless_provided(tx, act, intent("0b"))
+    provider = certificate_providers.create(tx, act, "mine", "arn:aws:lambda:us-east-1:123456789012:function:sign")
+    assert issuances.begin_unless_provided(tx, act, intent("0c")) == provider
+    assert issuances.find(tx, "ca", "0c") is None
+    assert issuances.begin_unless_provided(tx, later(of=elsewhere), intent("0d")) is None
 
 
 def test_a_serial_is_used_once_for_an_issuer(tx: Tx, act: Act, later: Callable[..., Act], elsewhere: Realm) -> None:

@@ -21,6 +21,7 @@ from fleetgate.registry import (
     authorities,
     authorizers,
     billing_groups,
+    certificate_providers,
     certificates,
     claim_batches,
     claims,
@@ -148,7 +149,7 @@ class Watch:
                 self.slow.append(f"{row['detail']}: {' '.join(sql.split())}")
             if scanned and scanned[1] in named and "LIMIT" not in sql and "count" not in sql:
                 self.slow.append(f"{row['detail']}: {' '.join(sql.split())}")
-            if re.search(r"^SEARCH (?!registration_codes).*\(realm=\?\)", row["detail"]):
+            if re.search(r"^SEARCH (?!registration_codes|certificate_providers).*\(realm=\?\)", row["detail"]):
                 self.slow.append(f"{row['detail']}: {' '.join(sql.split())}")
             if "TEMP B-TREE FOR ORDER BY" in row["detail"] and "LIMIT" in sql:
                 self.slow.append(f"{row['detail']}: {' '.join(sql.split())}")
@@ -212,6 +213,10 @@ HOT: dict[str, Callable[[Tx, Realm, Act], object]] = {
     "issuers": lambda tx, realm, act: authorities.issuers(tx, realm, "CN=x"),
     "issuers everywhere": lambda tx, realm, act: authorities.issuers_everywhere(tx, "CN=x"),
     "registration code": lambda tx, realm, act: authorities.registration_code(tx, act, "c"),
+    "certificate provider": lambda tx, realm, act: certificate_providers.find(tx, realm),
+    "begin an issuance": lambda tx, realm, act: issuances.begin_unless_provided(
+        tx, act, issuances.Intent("ca", "0b", "CN=x", "k", "d", "device")
+    ),
     "complete issuance": lambda tx, realm, act: issuances.complete(tx, act, "ca", "0a", F),
     "issuance": lambda tx, realm, act: issuances.find(tx, "ca", "0a"),
     "unfinished issuances": lambda tx, realm, act: issuances.unfinished(tx, realm, act.now, "1/ca/0a"),
