@@ -3,7 +3,7 @@
     FleetgateError
       Refused                         somebody asked for something that cannot be; the message says what to do next
         InvalidRequest 400            the request does not fit its operation
-          MalformedPolicy, CertificateInvalid, RegistrationCodeInvalid, RegistrationFailed
+          MalformedPolicy, CertificateInvalid, RegistrationCodeInvalid, RegistrationFailed, InvalidResponse
           InvalidQuery, InvalidAggregation, IndexNotReady                      (fleet indexing)
           SqlParseFailed                                                       (a rule's SELECT)
           InvalidParameters, InvalidOwnershipToken, InvalidSigningRequest      (the provisioning topics)
@@ -66,6 +66,12 @@ class CertificateInvalid(InvalidRequest):
 
 class RegistrationCodeInvalid(InvalidRequest):
     code = "RegistrationCodeValidationException"
+
+
+class InvalidResponse(InvalidRequest):
+    """An authorizer's function answered with what cannot be used, or not at all (TestInvokeAuthorizer)."""
+
+    code = "InvalidResponseException"
 
 
 class RegistrationFailed(InvalidRequest):

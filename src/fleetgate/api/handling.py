@@ -1,9 +1,10 @@
-"""How an operation is answered: the six kinds of handler, and what is done around each.
+"""How an operation is answered: the seven kinds of handler, and what is done around each.
 
     Known    from the configuration alone                     fn(runtime, act, params) -> result
     Glance   from a few rows by key                           fn(tx, act, params) -> result
     Read     from many rows, off the event loop               fn(tx, act, params) -> result
     Survey   the same, with what the runtime has              fn(runtime, act, params) -> fn(tx) -> result
+    Inquiry  by asking somebody, with nothing changed         fn(runtime, act, params) -> awaitable of result
     Write    in one transaction with its audit entry          fn(tx, act, params) -> result
     Flow     something first (keys, signatures), then that    fn(runtime, act, params) -> awaitable of fn(tx) -> result
 
@@ -66,6 +67,14 @@ class Survey:
 
     async def run(self, runtime: Runtime, act: Act, operation: str, params: Params) -> Result:
         return await runtime.database.read(self.answer(runtime, act, params))
+
+
+@dataclass(frozen=True, slots=True)
+class Inquiry:
+    answer: Callable[[Runtime, Act, Params], Awaitable[Result]]
+
+    async def run(self, runtime: Runtime, act: Act, operation: str, params: Params) -> Result:
+        return await self.answer(runtime, act, params)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from fleetgate.api import (
     attachments,
     authorities,
     authorization,
+    authorizers,
     billing_groups,
     certificate_providers,
     certificates,
@@ -26,7 +27,21 @@ from fleetgate.api import (
     thing_types,
     things,
 )
-from fleetgate.api.handling import Flow, Glance, Handler, Known, Params, Read, Result, Survey, Write, given, made, named
+from fleetgate.api.handling import (
+    Flow,
+    Glance,
+    Handler,
+    Inquiry,
+    Known,
+    Params,
+    Read,
+    Result,
+    Survey,
+    Write,
+    given,
+    made,
+    named,
+)
 from fleetgate.names import Act
 from fleetgate.wire.restjson.model import Model
 
@@ -39,6 +54,7 @@ _TEMPLATE: Final = named("provisioningtemplate", "templateName")
 _PROVIDER: Final = named("certificateprovider", "certificateProviderName")
 _CERTIFICATE: Final = named("cert", "certificateId")
 _AUTHORITY: Final = named("cacert", "certificateId")
+_AUTHORIZER: Final = named("authorizer", "authorizerName")
 _MADE: Final = made("certificateArn")
 
 
@@ -56,6 +72,10 @@ def _claim(act: Act, params: Params, result: Result) -> str:
 
 def _task(act: Act, params: Params, result: Result) -> str:
     return act.realm.arn("thingregistrationtask", result.get("taskId") or params["taskId"])
+
+
+def _default_authorizer(act: Act, params: Params, result: Result) -> str:
+    return act.realm.arn("authorizer", "")
 
 
 def _realm(act: Act, params: Params, result: Result) -> str:
@@ -193,6 +213,24 @@ OPERATIONS: Final[Mapping[str, Handler]] = {
     "ListThingRegistrationTasks": Read(registration.list_thing_registration_tasks),
     "StopThingRegistrationTask": Write(registration.stop_thing_registration_task, _task),
     "ListThingRegistrationTaskReports": Survey(registration.list_thing_registration_task_reports),
+    # authorizers
+    "CreateAuthorizer": Write(
+        authorizers.create_authorizer,
+        _AUTHORIZER,
+        ("authorizerFunctionArn", "tokenKeyName", "status", "signingDisabled", "enableCachingForHttp"),
+    ),
+    "DescribeAuthorizer": Glance(authorizers.describe_authorizer),
+    "UpdateAuthorizer": Write(
+        authorizers.update_authorizer,
+        _AUTHORIZER,
+        ("authorizerFunctionArn", "tokenKeyName", "tokenSigningPublicKeys", "status", "enableCachingForHttp"),
+    ),
+    "DeleteAuthorizer": Write(authorizers.delete_authorizer, _AUTHORIZER),
+    "ListAuthorizers": Read(authorizers.list_authorizers),
+    "SetDefaultAuthorizer": Write(authorizers.set_default_authorizer, _AUTHORIZER),
+    "ClearDefaultAuthorizer": Write(authorizers.clear_default_authorizer, _default_authorizer),
+    "DescribeDefaultAuthorizer": Glance(authorizers.describe_default_authorizer),
+    "TestInvokeAuthorizer": Inquiry(authorizers.test_invoke_authorizer),
     # endpoints
     "CreateDomainConfiguration": Flow(
         domains.create_domain_configuration,

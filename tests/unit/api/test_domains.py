@@ -114,3 +114,26 @@ def test_tags(iot: Any, realm: Realm) -> None:
     assert iot.list_tags_for_resource(resourceArn=made["domainConfigurationArn"])["tags"] == [
         {"Key": "a", "Value": "b"}
     ]
+
+
+def test_a_default_authorizer(iot: Any, realm: Realm) -> None:
+    config = {"defaultAuthorizerName": "a", "allowAuthorizerOverride": True}
+    with pytest.raises(iot.exceptions.InvalidRequestException, match="no authorizer a"):
+        iot.create_domain_configuration(domainConfigurationName="d", domainName=domain(realm), authorizerConfig=config)
+    arn = f"arn:aws:lambda:{realm.region}:{realm.account}:function:f"
+    iot.create_authorizer(authorizerName="a", authorizerFunctionArn=arn, signingDisabled=True)
+    iot.create_domain_configuration(domainConfigurationName="d", domainName=domain(realm), authorizerConfig=config)
+    assert iot.describe_domain_configuration(domainConfigurationName="d")["authorizerConfig"] == config
+    with pytest.raises(iot.exceptions.InvalidRequestException, match="not both"):
+        iot.update_domain_configuration(
+            domainConfigurationName="d", authorizerConfig=config, removeAuthorizerConfig=True
+        )
+    iot.update_domain_configuration(
+        domainConfigurationName="d", authenticationType="CUSTOM_AUTH", applicationProtocol="SECURE_MQTT"
+    )
+    found = iot.describe_domain_configuration(domainConfigurationName="d")
+    assert (found["authorizerConfig"], found["authenticationType"]) == (config, "CUSTOM_AUTH")
+    with pytest.raises(iot.exceptions.InvalidRequestException, match="not with CUSTOM_AUTH"):
+        iot.update_domain_configuration(domainConfigurationName="d", applicationProtocol="DEFAULT")
+    iot.update_domain_configuration(domainConfigurationName="d", removeAuthorizerConfig=True)
+    assert "authorizerConfig" not in iot.describe_domain_configuration(domainConfigurationName="d")
