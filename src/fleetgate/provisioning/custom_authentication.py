@@ -134,8 +134,8 @@ def _tls(server_name: str | None, more: Mapping[str, str]) -> dict[str, str]:
 
 
 def _query(text: str) -> dict[str, str]:
-    """Of a name that comes twice the first counts. A plus sign is one: base64 has them, and SDKs leave them alone. Older
-    SDKs put their metrics behind a second question mark.
+    """Of a name that comes twice the first counts. A plus sign is one: base64 has them, and SDKs leave them alone.
+    Older SDKs put their metrics behind a second question mark.
     """
     found: dict[str, str] = {}
     for pair in re.split("[&?]", text):
