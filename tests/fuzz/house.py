@@ -13,6 +13,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import psycopg
 from tests.faults.devices import Device
 from tests.fleet import ClaimFleet, make_fleet
 from tests.process import ServerProcess
@@ -24,6 +25,7 @@ from fleetgate.app import works
 from fleetgate.database.port import Tx
 from fleetgate.registry import access_keys
 from fleetgate.registry.access_keys import Credentials
+from fleetgate.registry.everything import TABLES
 
 ROOM = 96 * 1024 * 1024
 """Bytes by which the server may grow while it is fuzzed: caches fill, and the allocator keeps what it had."""
@@ -40,8 +42,11 @@ class House:
     first_rss: int = 0
 
     @classmethod
-    async def open(cls, folder: Path) -> House:
+    async def open(cls, folder: Path, database_url: str | None = None) -> House:
+        """On SQLite, unless *database_url* names a database of PostgreSQL's."""
         settings = {"log.level": "debug", "authority.device_key": "ec-p256"}
+        if database_url is not None:
+            settings["database.url"] = database_url
         process = ServerProcess.prepare(folder, settings)
         async with works(process.config) as opened:
             runtime = opened.runtime
@@ -113,13 +118,22 @@ class House:
     def leaks(self) -> list[str]:
         """Where secrets are found that should be nowhere."""
         log = "\n".join(self.process.log)
-        folder = self.process.config.server.data_dir
-        kept = b"".join(file.read_bytes() for file in sorted(folder.glob("fleetgate.db*")))
+        kept = self.records()
         found = [f"{secret} in the log" for secret in self.secrets if secret in log]
         found += [f"{secret} in the database" for secret in self.secrets if secret.encode() in kept]
         found += ["PRIVATE KEY in the log"] * ("PRIVATE KEY" in log)
         found += ["PRIVATE KEY in the database"] * (b"PRIVATE KEY" in kept)
         return found
+
+    def records(self) -> bytes:
+        """The whole database, as it is stored."""
+        url = self.process.config.database.url
+        if not url.startswith("postgresql:"):
+            folder = self.process.config.server.data_dir
+            return b"".join(file.read_bytes() for file in sorted(folder.glob("fleetgate.db*")))
+        with psycopg.connect(url) as connection:
+            rows = [connection.execute(f"SELECT t::text FROM {table} t".encode()).fetchall() for table in TABLES]
+        return "\n".join(row[0] for some in rows for row in some).encode()
 
     def learn(self, answers: Iterable[dict[str, Any]]) -> None:
         """Keep what *answers* of the provisioning topics hold secret."""
