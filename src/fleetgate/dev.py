@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,6 +62,8 @@ class Dev:
     server: Server
     seed: Seed
     folder: Path
+    reset: Callable[[], Awaitable[None]]
+    """What `POST /_fleetgate/reset` does."""
 
     def ready(self) -> dict[str, Any]:
         """Everything that another program needs to use it, secrets included: what `--ready-file` holds."""
@@ -124,7 +126,7 @@ async def serve(config: Config, functions: Functions | None = None) -> AsyncIter
         seed = await _sow(server.works, folder, functions or {})
         sown.append(seed)
         await _answering(server)
-        yield Dev(server, seed, folder)
+        yield Dev(server, seed, folder, lambda: reset(server.works, server.courier))
 
 
 _MARK: Final = "made-by-fleetgate-dev"
