@@ -101,6 +101,7 @@ class Installed:
             endpoint_url=URL,
             aws_access_key_id=operator.access_key,
             aws_secret_access_key=operator.secret_key,
+            aws_session_token=operator.token,
             config=Config(retries={"total_max_attempts": 1}),
         )
         client.meta.events.register("before-send", self._receive)

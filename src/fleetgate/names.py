@@ -24,6 +24,10 @@ _NAMES: Final[dict[str, tuple[str, re.Pattern[str], int]]] = {
     "thing_group": ("thing group name", re.compile(r"[a-zA-Z0-9:_-]+"), 128),
     "billing_group": ("billing group name", re.compile(r"[a-zA-Z0-9:_-]+"), 128),
     "policy": ("policy name", re.compile(r"[\w+=,.@-]+", re.ASCII), 128),
+    "user": ("user name", re.compile(r"[\w+=,.@-]+", re.ASCII), 64),
+    "role": ("role name", re.compile(r"[\w+=,.@-]+", re.ASCII), 64),
+    "session": ("session name", re.compile(r"[\w+=,.@-]{2,}", re.ASCII), 64),
+    "role_alias": ("role alias", re.compile(r"[\w=,@-]+", re.ASCII), 128),
     "template": ("template name", re.compile(r"[0-9A-Za-z_-]+"), 36),
     "attribute": ("attribute name", re.compile(r"[a-zA-Z0-9_.,@/:#-]+"), 128),
     "attribute_value": ("attribute value", re.compile(r"[a-zA-Z0-9_.,@/:#=\[\]-]*"), 800),
@@ -89,6 +93,20 @@ def _realm(text: str) -> Realm:
     """Every row names its realm, and an installation has few."""
     account, _, region = text.partition("/")
     return Realm(account, region)
+
+
+def iam_arn(account: str, kind: str, path: str, name: str) -> str:
+    """`arn:aws:iam::<account>:<kind><path><name>`; *kind* is `user`, `role` or `policy`, *path* `/` or `/a/b/`."""
+    return f"arn:aws:iam::{account}:{kind}{path}{name}"
+
+
+_IAM: Final = re.compile(r"arn:aws:iam::([0-9]{12}|aws):(user|role|policy)(/(?:[!-~]+/)?)([\w+=,.@-]+)", re.ASCII)
+
+
+def iam_parts(arn: str) -> tuple[str, str, str, str] | None:
+    """Account (`aws` for policies that every account has), kind, path and name of the ARN of a user, role or policy."""
+    found = _IAM.fullmatch(arn)
+    return None if found is None else (found[1], found[2], found[3], found[4])
 
 
 NO_ACCOUNT: Final = Realm("000000000000", "us-east-1")

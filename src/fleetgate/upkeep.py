@@ -12,7 +12,7 @@ import structlog
 from fleetgate.database.port import Database, Tx
 from fleetgate.errors import FleetgateError
 from fleetgate.names import NO_ACCOUNT
-from fleetgate.registry import audit, certificates, outbox
+from fleetgate.registry import audit, certificates, outbox, temporary_credentials
 from fleetgate.runtime import Refusal
 
 log = structlog.get_logger(__name__)
@@ -105,10 +105,16 @@ class Upkeep:
         if 0 <= now - self._swept_at < _SWEEP_MILLISECONDS:  # not so where the clock was set back
             return
         self._swept_at = now
-        if swept := await self._database.write(lambda tx: certificates.sweep(tx, now)):
+        if swept := await self._database.write(lambda tx: _forget(tx, now)):
             log.info("unprovisioned certificates swept", count=swept)
         while await self._database.write(lambda tx: outbox.prune(tx, now - EVENTS_KEPT, MOST_AT_ONCE)) == MOST_AT_ONCE:
             pass
+
+
+def _forget(tx: Tx, now: int) -> int:
+    """What has run out. How many certificates there were."""
+    temporary_credentials.sweep(tx, now)
+    return certificates.sweep(tx, now)
 
 
 def _write_down(tx: Tx, refusals: list[Refusal]) -> None:

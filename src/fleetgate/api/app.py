@@ -1,6 +1,6 @@
-"""The operators' door: an ASGI application that speaks AWS IoT's control plane.
+"""The operators' door: an ASGI application that speaks AWS IoT's control plane, and of `iam` and `sts` what it needs.
 
-    read the body -> check the signature -> match -> decode -> validate -> run the handler -> encode
+    read the body -> check the signature -> match -> decode -> validate -> authorise -> run the handler -> encode
 
 Beside it, unsigned: `GET /_fleetgate/health`, revocation lists and OCSP, signed links to reports, and on a dev server
 `POST /_fleetgate/reset`.
@@ -15,15 +15,17 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-from fleetgate import __version__
-from fleetgate.api import callers, reports, table
-from fleetgate.api.callers import Callers
+from fleetgate import __version__, operators
+from fleetgate.api import actions, reports, table
+from fleetgate.api.handling import Asking, Params, Personal
 from fleetgate.api.refusals import NotServed, TooLarge, TooSlow, answer_to
 from fleetgate.api.revocation import StatusDoor
-from fleetgate.api.services import SERVICES, Service
+from fleetgate.api.services import IOT, SERVICES, Service
 from fleetgate.database.port import Conflict
 from fleetgate.errors import InvalidRequest, Refused, Unavailable, all_of
 from fleetgate.names import NO_ACCOUNT, Act
+from fleetgate.operators import Operator, Operators
+from fleetgate.policy.variables import Values
 from fleetgate.registry import outbox
 from fleetgate.runtime import Refusal, Runtime
 from fleetgate.wire.restjson import sigv4
@@ -56,7 +58,10 @@ class _Exchange:
 
     act: Act
     scheme: str
-    service: str = "iot"
+    address: str
+    """The client's."""
+    service: str = IOT.name
+    operator: Operator | None = None
     operation: Operation | None = None
 
 
@@ -67,7 +72,7 @@ class Api:
         """*services* go by the name in a signature's scope. Raises RuntimeError where one and its model differ."""
         self._runtime = runtime
         self._reset = reset
-        self._callers = Callers(runtime)
+        self._operators = Operators(runtime)
         self._services = services
         for service in services.values():
             table.check(service.model, service.operations)
@@ -96,7 +101,8 @@ class Api:
         """None when the client is gone."""
         runtime = self._runtime
         request_id = str(uuid.UUID(bytes=runtime.entropy(16), version=4))
-        exchange = _Exchange(Act(NO_ACCOUNT, "unknown", runtime.clock(), request_id), scope.get("scheme", "http"))
+        act = Act(NO_ACCOUNT, "unknown", runtime.clock(), request_id)
+        exchange = _Exchange(act, scope.get("scheme", "http"), (scope.get("client") or ("",))[0])
         try:
             body = await _body(receive)
             if body is None:
@@ -121,6 +127,12 @@ class Api:
         params = params_of()
         if found := problems(operation, params):
             raise InvalidRequest(all_of(found))
+        operator = exchange.operator
+        assert operator is not None
+        if not operator.unbounded or isinstance(handler, Personal):
+            asking = Asking(operator, self._context(exchange, request, params))
+            await self._authorise(exchange.act, asking, operation, params)
+            handler = handler.asked_by(asking) if isinstance(handler, Personal) else handler
         result = await handler.run(self._runtime, exchange.act, operation.name, params)
         return service.encode(operation, result, exchange.act.request_id)
 
@@ -128,19 +140,33 @@ class Api:
         """Raises SignatureRefused, InvalidRequest for a scope that names no region, NotServed for another service."""
         credential = sigv4.parse(request)
         exchange.service = credential.service
-        act = exchange.act
-        key = await self._callers.key(credential)
-        realm = callers.realm(key.account, credential.region)
-        asked_at = f"{exchange.scheme}://{request.headers.get('host', '')}"
-        exchange.act = act = Act(realm, callers.actor(key), act.now, act.request_id, asked_at)
-        self._callers.verify(request, credential, key, act.now)
         service = self._services.get(credential.service)
+        act = exchange.act
+        claimed = await self._operators.claimed(credential, act.now, (service or IOT).forms)
+        exchange.operator = operator = claimed.operator
+        region = credential.region if service is None or service.region is None else service.region
+        realm = operators.realm(operator.account, region)
+        asked_at = f"{exchange.scheme}://{request.headers.get('host', '')}"
+        exchange.act = Act(realm, operator.actor, act.now, act.request_id, asked_at)
+        self._operators.verify(request, credential, claimed, act.now)
         if service is None:
             raise NotServed(
                 f"fleetgate {__version__} does not serve {credential.service[:40]} here, only "
                 f"{', '.join(self._services)}; docs/coverage.md lists what it does."
             )
         return service
+
+    def _context(self, exchange: _Exchange, request: Request, params: Params) -> dict[str, Values]:
+        agent = request.headers.get("user-agent", "")
+        return actions.context(exchange.act, params, exchange.address, exchange.scheme, agent)
+
+    async def _authorise(self, act: Act, asking: Asking, operation: Operation, params: Params) -> None:
+        """Raises AccessDenied."""
+        if asking.operator.unbounded:
+            return
+        asked = await self._runtime.database.glance(lambda tx: actions.asked(tx, act, operation, params))
+        for each in asked:
+            asking.operator.standing({**asking.context, **each.context}).require(each.action, each.resource)
 
     def _note(self, exchange: _Exchange, target: str, error: Exception) -> None:
         """Whoever was told no, not let in or not let do something, is in the audit trail."""

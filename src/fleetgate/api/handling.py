@@ -7,6 +7,7 @@
     Inquiry  by asking somebody, with nothing changed         fn(runtime, act, params) -> awaitable of result
     Write    in one transaction with its audit entry          fn(tx, act, params) -> result
     Flow     something first (keys, signatures), then that    fn(runtime, act, params) -> awaitable of fn(tx) -> result
+    Personal a Write that minds who asks                      fn(runtime, asking, act, params) -> fn(tx) -> result
 
 *params* and results are plain dicts in the service model's names (`wire.restjson.codec`); *params* fit the model.
 """
@@ -14,11 +15,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeAlias
 
 from fleetgate.database.port import Tx
 from fleetgate.names import Act
+from fleetgate.operators import Operator
+from fleetgate.policy.variables import Values
 from fleetgate.registry import audit
 from fleetgate.runtime import Runtime
 
@@ -110,7 +113,41 @@ class Flow:
         return await runtime.write(work)
 
 
-def _note(tx: Tx, act: Act, operation: str, handler: Write | Flow, params: Params, result: Result) -> None:
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """Who asks, with the condition keys of the request."""
+
+    operator: Operator
+    context: Mapping[str, Values]
+
+
+@dataclass(frozen=True, slots=True)
+class Personal:
+    answer: Callable[[Runtime, Asking, Act, Params], Callable[[Tx], Result]]
+    target: Target | None = None
+    """None where nothing is written: then there is no audit entry."""
+    noted: tuple[str, ...] = ()
+    asking: Asking | None = None
+
+    def asked_by(self, asking: Asking) -> Personal:
+        return replace(self, asking=asking)
+
+    async def run(self, runtime: Runtime, act: Act, operation: str, params: Params) -> Result:
+        assert self.asking is not None, "asked_by was not called"
+        settle = self.answer(runtime, self.asking, act, params)
+        if self.target is None:
+            return await runtime.database.glance(settle)
+
+        def work(tx: Tx) -> Result:
+            result = settle(tx)
+            _note(tx, act, operation, self, params, result)
+            return result
+
+        return await runtime.write(work)
+
+
+def _note(tx: Tx, act: Act, operation: str, handler: Write | Flow | Personal, params: Params, result: Result) -> None:
+    assert handler.target is not None
     details = {name: params[name] for name in handler.noted if name in params}
     audit.add(tx, act, operation, handler.target(act, params, result), "ok", details=details)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
-from xml.sax.saxutils import escape
 
 import structlog
 
 from fleetgate.database.port import Conflict
 from fleetgate.errors import ConflictingUpdate, InvalidRequest, Refused, Unavailable
+from fleetgate.wire.query import codec as query
 from fleetgate.wire.restjson.codec import encode_error
 from fleetgate.wire.restjson.message import Malformed, Response
 from fleetgate.wire.restjson.model import Operation
@@ -36,6 +37,23 @@ class TooSlow(Exception):
     """The request's body did not arrive in time."""
 
 
+# What the query protocol calls the same refusals (iam's model; IAM and STS: Common errors).
+_QUERY: Final[Mapping[str, tuple[str, int]]] = {
+    "AccessDeniedException": ("AccessDenied", 403),
+    "ConflictingResourceUpdateException": ("ConcurrentModification", 409),
+    "DeleteConflictException": ("DeleteConflict", 409),
+    "InternalFailureException": ("InternalFailure", 500),
+    "InvalidRequestException": ("ValidationError", 400),
+    "LimitExceededException": ("LimitExceeded", 409),
+    "MalformedPolicyException": ("MalformedPolicyDocument", 400),
+    "ResourceAlreadyExistsException": ("EntityAlreadyExists", 409),
+    "ResourceNotFoundException": ("NoSuchEntity", 404),
+    "ServiceUnavailableException": ("ServiceUnavailable", 503),
+    "ThrottlingException": ("Throttling", 400),
+    "UnknownOperationException": ("InvalidAction", 400),
+}
+
+
 def answer_to(error: Exception, service: str, operation: Operation | None, request_id: str) -> Response:
     """The answer to a request that ended in *error*; *operation* is None where it did not get so far.
 
@@ -43,9 +61,12 @@ def answer_to(error: Exception, service: str, operation: Operation | None, reque
     """
     code, message = _told(error, operation, request_id)
     if service in QUERY_SERVICES:
-        shown = error.query_code if isinstance(error, SignatureRefused) else code.removesuffix("Exception")
+        code = error.code if isinstance(error, Refused) else code
         status = encode_error(None, code, message, request_id).status
-        return _query_error(status, shown, message, request_id)
+        if isinstance(error, SignatureRefused):
+            return query.encode_error(status, error.query_code, message, request_id)
+        shown, status = _QUERY.get(code, (code.removesuffix("Exception"), status))
+        return query.encode_error(status, shown, message, request_id)
     members = error.members if isinstance(error, Refused) else {}
     return encode_error(operation, code, message, request_id, **members)
 
@@ -79,13 +100,3 @@ def _code(error: Refused, operation: Operation | None) -> str:
     """Refusals that only the provisioning topics name are invalid requests here."""
     unknown = operation is not None and error.code not in operation.errors
     return InvalidRequest.code if unknown and isinstance(error, InvalidRequest) else error.code
-
-
-def _query_error(status: int, code: str, message: str, request_id: str) -> Response:
-    side = "Sender" if status < 500 else "Receiver"
-    body = (
-        f"<ErrorResponse><Error><Type>{side}</Type><Code>{escape(code)}</Code><Message>{escape(message)}</Message>"
-        f"</Error><RequestId>{request_id}</RequestId></ErrorResponse>"
-    )
-    headers = {"content-type": "text/xml", "x-amzn-requestid": request_id}
-    return Response(status, headers, body.encode("utf-8", "replace"))

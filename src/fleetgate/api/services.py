@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 
-from fleetgate.api import table
+from fleetgate.api import identities, security_tokens, table
 from fleetgate.api.handling import Handler, Params
-from fleetgate.wire.query import codec as query_codec
+from fleetgate.wire.query import codec as query
 from fleetgate.wire.query import form
 from fleetgate.wire.restjson import codec, model
 from fleetgate.wire.restjson.message import Request, Response
@@ -25,6 +25,8 @@ class Service:
     operations: Mapping[str, Handler]
     forms: frozenset[Form] = frozenset({"header"})
     """Where a request may carry its signature."""
+    region: str | None = None
+    """Of a service that is the same in every region: where its records are."""
 
     @property
     def model(self) -> Model:
@@ -38,15 +40,15 @@ class Service:
         known = self.model
         if known.protocol == "query":
             fields = form.read(request)
-            operation = known.operation(query_codec.action(fields))
-            return operation, lambda: query_codec.decode(operation, known.version, fields)
+            operation = known.operation(query.action(fields))
+            return operation, lambda: query.decode(operation, known.version, fields)
         operation, labels = known.match(request.method, request.raw_path)
         return operation, lambda: codec.decode(operation, labels, request)
 
     def encode(self, operation: Operation, result: Mapping[str, Any], request_id: str) -> Response:
         """Raises Unencodable."""
         if self.model.protocol == "query":
-            return query_codec.encode(operation, self.model.namespace, result, request_id)
+            return query.encode(operation, self.model.namespace, result, request_id)
         return codec.encode(operation, result, request_id)
 
 
@@ -55,7 +57,11 @@ def _model(name: str) -> Model:
     return model.load(name)
 
 
+IOT: Final = Service("iot", table.OPERATIONS)
+
 SERVICES: Final[Mapping[str, Service]] = {
-    "iot": Service("iot", table.OPERATIONS),
+    "iot": IOT,
+    "iam": Service("iam", identities.OPERATIONS, region="us-east-1"),
+    "sts": Service("sts", security_tokens.OPERATIONS, frozenset({"header", "query"})),
 }
 """By the service in a signature's scope."""

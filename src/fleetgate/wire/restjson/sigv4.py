@@ -27,6 +27,7 @@ _MISSING: Final = "MissingAuthenticationTokenException"
 _INCOMPLETE: Final = "IncompleteSignatureException"
 _INVALID: Final = "InvalidSignatureException"
 _UNRECOGNIZED: Final = "UnrecognizedClientException"
+_EXPIRED: Final = "ExpiredTokenException"
 
 # The same refusals in services that speak the query protocol (sts).
 _QUERY_CODES: Final = {
@@ -34,6 +35,7 @@ _QUERY_CODES: Final = {
     _INCOMPLETE: "IncompleteSignature",
     _INVALID: "SignatureDoesNotMatch",
     _UNRECOGNIZED: "InvalidClientTokenId",
+    _EXPIRED: "ExpiredToken",
 }
 
 Form = Literal["header", "query", "websocket"]
@@ -56,6 +58,11 @@ class SignatureRefused(Exception):
 def unknown_key() -> SignatureRefused:
     """For callers: nobody has this access key, or its session token is another."""
     return SignatureRefused(_UNRECOGNIZED, "The access key id or the session token is not known here.")
+
+
+def expired_token() -> SignatureRefused:
+    """For callers: the key and its session token are right, and their time is over."""
+    return SignatureRefused(_EXPIRED, "The security token included in the request is expired")
 
 
 @dataclass(frozen=True, slots=True)
