@@ -23,7 +23,7 @@ _TAGS: Final = Listing("tags")
 
 
 def tag_resource(tx: Tx, act: Act, params: Params) -> Result:
-    put_given(tx, act, params["resourceArn"], params)
+    _put(tx, act, params["resourceArn"], _as_mapping(params["tags"]))
     return {}
 
 
@@ -46,10 +46,17 @@ def list_tags_for_resource(tx: Tx, act: Act, params: Params) -> Result:
 
 def put_given(tx: Tx, act: Act, arn: str, params: Params) -> None:
     """Put the `tags` of *params* on what was just created. Raises InvalidRequest."""
-    if given := _as_mapping(params.get("tags", ())):
-        tags.put(tx, act, arn, given)
-        if REPROVISIONING in given:
-            _reprovision(tx, act, arn, given[REPROVISIONING])
+    given = _as_mapping(params.get("tags", ()))
+    if len(given) > tags.MOST:  # operations that create have no other name for it
+        raise InvalidRequest(f"A resource has at most {tags.MOST} tags, not {len(given)}.")
+    if given:
+        _put(tx, act, arn, given)
+
+
+def _put(tx: Tx, act: Act, arn: str, given: Mapping[str, str]) -> None:
+    tags.put(tx, act, arn, given)
+    if REPROVISIONING in given:
+        _reprovision(tx, act, arn, given[REPROVISIONING])
 
 
 def _as_mapping(given: Iterable[Mapping[str, Any]]) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fleetgate.database.port import Tx
-from fleetgate.errors import CertificateInvalid, CertificateState
+from fleetgate.errors import CertificateConflict, CertificateInvalid, CertificateState
 from fleetgate.names import Act
 from fleetgate.pki import certificate as x509
 from fleetgate.pki import chain
@@ -16,7 +16,8 @@ from fleetgate.registry.certificates import Certificate, Mode, Origin, Status
 def register(tx: Tx, act: Act, identity: Identity, status: Status, ca_pem: str | None = None) -> Certificate:
     """Its direct issuer must be a registered, active CA; *ca_pem* says which of several that share a subject.
 
-    Raises CertificateInvalid, CertificateState for a CA that is not ACTIVE, AlreadyExists.
+    Raises CertificateInvalid, CertificateConflict where several CAs could be it, CertificateState for a CA that is not
+    ACTIVE, AlreadyExists.
     """
     issuer = _issuer(tx, act, identity, ca_pem)
     return _enter(tx, act, identity, status, issuer.mode, issuer.fingerprint)
@@ -35,13 +36,19 @@ def _issuer(tx: Tx, act: Act, identity: Identity, ca_pem: str | None) -> Authori
     if ca_pem is not None:
         given = Identity.read(ca_pem).fingerprint
         candidates = [each for each in candidates if each.fingerprint == given]
-    found = next((each for each in candidates if chain.issued_by(identity.certificate, x509.load(each.pem))), None)
-    if found is None:
+    matching = [each for each in candidates if chain.issued_by(identity.certificate, x509.load(each.pem))]
+    if len(matching) > 1:
+        raise CertificateConflict(
+            "Several registered CAs share the subject and the key that the certificate was signed with: "
+            f"{', '.join(each.fingerprint for each in matching)}. Say by caCertificatePem which one it is."
+        )
+    if not matching:
         raise CertificateInvalid(
             "The certificate was not issued by "
             + ("that CA, or that CA is not registered" if ca_pem else "any registered CA")
             + ". Register its direct issuer first, or use RegisterCertificateWithoutCA."
         )
+    [found] = matching
     if found.status != authorities.Status.ACTIVE:
         raise CertificateState(
             f"The CA certificate must be ACTIVE to register certificates that it issued. Id: {found.fingerprint}"

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import Final
 
 from fleetgate.database.port import Tx
-from fleetgate.errors import InvalidRequest, NotFound, all_of
+from fleetgate.errors import InvalidRequest, LimitExceeded, NotFound, all_of
 from fleetgate.names import Act, Arn, Realm
 from fleetgate.registry import statements
 
@@ -27,13 +27,13 @@ _EXISTS: Final[Mapping[str, str]] = {
 
 
 def put(tx: Tx, act: Act, arn: str, tags: Mapping[str, str]) -> None:
-    """Set *tags* beside those there are. Raises NotFound and InvalidRequest (no such kind, bad or too many tags)."""
+    """Set *tags* beside those there are. Raises NotFound, InvalidRequest (no such kind, bad tags) and LimitExceeded."""
     resource = _resource(tx, act.realm, arn)
     problems = [problem for name, value in tags.items() for problem in _problems(name, value)]
-    if len({**of(tx, act.realm, arn), **tags}) > MOST:
-        problems.append(f"A resource has at most {MOST} tags.")
     if problems:
         raise InvalidRequest(all_of(problems))
+    if len({**of(tx, act.realm, arn), **tags}) > MOST:
+        raise LimitExceeded(f"A resource has at most {MOST} tags.")
     remove(tx, act, arn, tags.keys())
     for name, value in tags.items():
         statements.insert(tx, "tags", realm=str(act.realm), resource=resource, name=name, value=value)

@@ -54,6 +54,18 @@ def third_policy_of_a_group(iot: Any) -> None:
         iot.attach_policy(policyName=name, target=arn)
 
 
+def too_many_tags(iot: Any) -> None:
+    arn = iot.create_billing_group(billingGroupName="g")["billingGroupArn"]
+    iot.tag_resource(resourceArn=arn, tags=[{"Key": str(number)} for number in range(51)])
+
+
+def two_cas_of_one_key(iot: Any) -> None:
+    ca = TestAuthority("Twice")
+    for _ in range(2):
+        iot.register_ca_certificate(caCertificate=ca.pem, certificateMode="SNI_ONLY", setAsActive=True)
+    iot.register_certificate(certificatePem=ca.leaf())
+
+
 def wrong_registration_code(iot: Any) -> None:
     iot.get_registration_code()
     ca = TestAuthority("CA")
@@ -85,6 +97,8 @@ def default_version(iot: Any) -> None:
         ("TransferConflictException", 409, transferred_with_a_policy),
         ("VersionsLimitExceededException", 409, sixth_version),
         ("LimitExceededException", 410, third_policy_of_a_group),
+        ("LimitExceededException", 410, too_many_tags),
+        ("CertificateConflictException", 409, two_cas_of_one_key),
     ],
 )
 def test_typed_exceptions(iot: Any, name: str, status: int, offence: Offence) -> None:

@@ -199,8 +199,26 @@ LISTS: list[tuple[str, Callable[[Any], Filled]]] = [
 ]
 
 
-ELSEWHERE = {"ListThingRegistrationTasks", "ListThingRegistrationTaskReports"}
-"""One task runs at a time, so to fill these takes a worker: tests/unit/api/test_registration.py has one."""
+def authorizers(iot: Any) -> Filled:
+    account = iot.create_thing(thingName="t")["thingArn"].split(":")[4]
+    function = f"arn:aws:lambda:us-east-1:{account}:function:f"
+
+    def add(n: int) -> None:
+        iot.create_authorizer(authorizerName=f"a{n}", authorizerFunctionArn=function, signingDisabled=True)
+
+    return {"ascendingOrder": True}, add
+
+
+LISTS += [("ListAuthorizers", authorizers)]
+
+ELSEWHERE = {
+    # One task runs at a time, so to fill these takes a worker: tests/unit/api/test_registration.py has one.
+    "ListThingRegistrationTasks",
+    "ListThingRegistrationTaskReports",
+    # Every account has some to begin with.
+    "ListDomainConfigurations",
+}
+"""Lists that cannot be filled here."""
 
 
 def test_no_paginator_is_forgotten(iot: Any) -> None:

@@ -49,7 +49,8 @@ def broken(shape: Any) -> Iterator[Any]:
         if "max" in bounds:
             yield text(shape).ljust(bounds["max"] + 1, "a")
         if "pattern" in bounds and r"\s\S" not in bounds["pattern"]:
-            stranger = " " if shape.serialization.get("location") == "header" else "\u0007"
+            in_header = shape.serialization.get("location") == "header"
+            stranger = " " if in_header or r"\S" in bounds["pattern"] else "\u0007"
             yield f"a{stranger}b".ljust(bounds.get("min", 0), "c")
     elif shape.type_name in {"integer", "long"} and "max" in bounds:
         yield bounds["max"] + 1

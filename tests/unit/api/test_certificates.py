@@ -169,6 +169,16 @@ def test_one_of_several_cas_of_one_name(iot: Any, ca: TestAuthority) -> None:
         assert described["caCertificateId"] == fingerprint(right)
 
 
+def test_cas_that_share_a_key_must_be_told_apart(iot: Any, ca: TestAuthority) -> None:
+    old, new = registered(iot, ca), registered(iot, ca)
+    with pytest.raises(iot.exceptions.CertificateConflictException, match="caCertificatePem") as refused:
+        iot.register_certificate(certificatePem=ca.leaf())
+    assert fingerprint(old) in str(refused.value)
+    made = iot.register_certificate(certificatePem=ca.leaf(), caCertificatePem=new)["certificateId"]
+    described = iot.describe_certificate(certificateId=made)["certificateDescription"]
+    assert described["caCertificateId"] == fingerprint(new)
+
+
 def test_an_inactive_ca_registers_nothing(iot: Any, ca: TestAuthority) -> None:
     registered(iot, ca, setAsActive=False)
     with pytest.raises(iot.exceptions.CertificateStateException, match="must be ACTIVE"):

@@ -35,8 +35,10 @@ def test_all_fifty_are_on_one_page(iot: Any, group: str) -> None:
     wanted = {f"key{number:02}": str(number) for number in range(50)}
     iot.tag_resource(resourceArn=group, tags=[{"Key": key, "Value": value} for key, value in wanted.items()])
     assert tags(iot, group) == wanted
-    with pytest.raises(iot.exceptions.InvalidRequestException, match="at most 50"):
+    with pytest.raises(iot.exceptions.LimitExceededException, match="at most 50"):
         iot.tag_resource(resourceArn=group, tags=[{"Key": "one more"}])
+    with pytest.raises(iot.exceptions.InvalidRequestException, match="at most 50"):
+        iot.create_billing_group(billingGroupName="b", tags=[{"Key": str(number)} for number in range(51)])
 
 
 def test_what_cannot_be_tagged(iot: Any, group: str, realm: Realm) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from fleetgate.database.port import Tx
-from fleetgate.errors import InvalidRequest, NotFound
+from fleetgate.errors import InvalidRequest, LimitExceeded, NotFound
 from fleetgate.names import Act, Realm
 from fleetgate.registry import policies, tags, things
 
@@ -27,7 +27,7 @@ def test_put_and_remove(tx: Tx, act: Act, arn: str) -> None:
 def test_fifty_at_most(tx: Tx, act: Act, arn: str) -> None:
     tags.put(tx, act, arn, {str(number): "" for number in range(50)})
     tags.put(tx, act, arn, {"0": "changed"})
-    with pytest.raises(InvalidRequest, match="at most 50"):
+    with pytest.raises(LimitExceeded, match="at most 50"):
         tags.put(tx, act, arn, {"50": ""})
 
 
