@@ -33,7 +33,7 @@ from fleetgate.installation import Installation, open_installation
 from fleetgate.names import NO_ACCOUNT, Act
 from fleetgate.pki.keys import KeyKind
 from fleetgate.pki.pool import KeyPool
-from fleetgate.provisioning import bulk
+from fleetgate.provisioning import bulk, campaign
 from fleetgate.provisioning.bound_hooks import BoundHooks
 from fleetgate.provisioning.functions import BoundFunctions
 from fleetgate.provisioning.just_in_time import JustInTime
@@ -197,6 +197,7 @@ async def serve(config: Config, reset: Reset | None = None, clock: Callable[[], 
                 _keep_running("dispatcher", opened.dispatcher.run),
                 _keep_running("upkeep", opened.upkeep.run),
                 _keep_running("bulk registration", bulk.Runner(runtime).run),
+                _keep_running("rotation campaigns", campaign.Runner(runtime).run),
                 _keep_running("clock", lambda: _every(_TICK_SECONDS, courier.tick)),
                 _keep_running("server certificate", shown.run),
             ]

@@ -291,6 +291,7 @@ def _bind(tx: Tx, act: Act, seed: Seed) -> None:
 def device_policy() -> str:
     """What a provisioned device may do: connect as its thing, speak under `devices/<thing>/`, renew its certificate."""
     own = "devices/${iot:Connection.Thing.ThingName}/*"
+    asked = "$fleetgate/rotation/${iot:Connection.Thing.ThingName}/notify"
     statements = [
         connect(REALM, "${iot:Connection.Thing.ThingName}"),
         {
@@ -299,6 +300,8 @@ def device_policy() -> str:
             "Resource": REALM.arn("topic", own),
         },
         {"Effect": "Allow", "Action": "iot:Subscribe", "Resource": REALM.arn("topicfilter", own)},
+        {"Effect": "Allow", "Action": "iot:Receive", "Resource": REALM.arn("topic", asked)},
+        {"Effect": "Allow", "Action": "iot:Subscribe", "Resource": REALM.arn("topicfilter", asked)},
         *asking(REALM, TEMPLATE),
     ]
     return json.dumps({"Version": "2012-10-17", "Statement": statements}, indent=2)

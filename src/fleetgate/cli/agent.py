@@ -12,6 +12,8 @@ from fleetgate.agent.backoff import Backoff
 from fleetgate.agent.provision import SURROUNDINGS, Options, Result
 from fleetgate.agent.provision import provision as provision_device
 from fleetgate.agent.provision import rotate as rotate_device
+from fleetgate.agent.rotation import TOPIC
+from fleetgate.agent.rotation import attend as attend_device
 from fleetgate.agent.store import FolderStore, Identity
 from fleetgate.cli import show, values
 from fleetgate.cli.show import Json
@@ -70,6 +72,32 @@ async def rotate(
     with FolderStore(folder) as store:
         result = await rotate_device(options, store, replace(SURROUNDINGS, say=show.say))
     _tell(result, folder, as_json)
+
+
+@app.command()
+@at_target
+async def attend(
+    target: Target,
+    *,
+    folder: Folder = Path("device"),
+    serial: Serial = None,
+    parameter: Parameter = None,
+    key: Key = KeyKind.EC_P256,
+    common_name: CommonName = "",
+    attempts: Attempts = 8,
+    topic: Annotated[str, typer.Option(help="Where the server asks; {thing} stands for the name.")] = TOPIC,
+    rotations: Annotated[int | None, typer.Option(min=1, help="End after so many; without it, never.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Stay connected, and get a new certificate whenever a rotation campaign asks for it."""
+    options = _options(target, serial, parameter, key, common_name, attempts)
+    with FolderStore(folder) as store:
+        done = 0
+        async for result in attend_device(options, store, replace(SURROUNDINGS, say=show.say), topic=topic):
+            _tell(result, folder, as_json)
+            done += 1
+            if done == rotations:
+                break
 
 
 @app.command("show")

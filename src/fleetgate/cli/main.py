@@ -27,6 +27,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "key": (_RECORDS, "Access keys of operators, for the AWS CLI and SDKs."),
     "claim": (_RECORDS, "Claim certificates and their budgets; the kill switch."),
     "thing": (_RECORDS, "Things, their certificates and policies."),
+    "campaign": (_RECORDS, "Have many devices renew their certificates, at a pace."),
     "bulk": (_RECORDS, "Register a device for each line of a file."),
     "template": (_RECORDS, "Provisioning templates: make, check, try out."),
     "function": (_RECORDS, "Handler files behind pre-provisioning hooks."),

@@ -186,6 +186,8 @@ class Courier:
                     self._retire(entry.realm, fingerprint, "the claim was switched off")
                 case events.CertificatePresented() as presented:
                     self._announce(entry.realm, *registered_event(entry, presented))
+                case events.RotationAnnounced(topic, payload):
+                    self._put_up(entry.realm, topic, payload)
                 case event:
                     concerned.update(self._concerned(entry.realm, event))
         for guest in concerned:
@@ -220,6 +222,11 @@ class Courier:
         """A message of the server's own, to whoever may have it and subscribed."""
         message = Publish(topic, json.dumps(content).encode(), QoS.AT_LEAST_ONCE)
         self.publish(realm, message)
+
+    def _put_up(self, realm: Realm, topic: str, payload: str) -> None:
+        """A message of the server's own that waits for whoever comes later, too; empty, it is taken away."""
+        message = Publish(topic, payload.encode(), QoS.AT_LEAST_ONCE, retain=True)
+        self.switchboard(realm).publish(message, self.now())
 
     def _concerned(self, realm: Realm, event: events.Event) -> Iterable[Guest]:
         match event:

@@ -150,6 +150,15 @@ class DeviceProvisioned:
     claim_fingerprint: str
 
 
+@dataclass(frozen=True, slots=True)
+class RotationAnnounced:
+    """A device is asked to renew its certificate, or (empty *payload*) is asked no more."""
+
+    kind: ClassVar[str] = "RotationAnnounced"
+    topic: str
+    payload: str
+
+
 Event = (
     ThingCreated
     | ThingUpdated
@@ -166,6 +175,7 @@ Event = (
     | DomainConfigurationChanged
     | ClaimChanged
     | DeviceProvisioned
+    | RotationAnnounced
 )
 
 KINDS: Final[Mapping[str, type[Event]]] = {
@@ -186,5 +196,6 @@ KINDS: Final[Mapping[str, type[Event]]] = {
         DomainConfigurationChanged,
         ClaimChanged,
         DeviceProvisioned,
+        RotationAnnounced,
     )
 }

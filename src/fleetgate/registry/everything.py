@@ -8,6 +8,8 @@ from fleetgate.database.port import Tx
 
 # Each before those that it refers to.
 TABLES: Final = (
+    "rotation_campaign_devices",
+    "rotation_campaigns",
     "registration_answers",
     "registration_tasks",
     "claim_serials",

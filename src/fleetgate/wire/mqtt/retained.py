@@ -12,6 +12,9 @@ from fleetgate.wire.mqtt.properties import Properties
 from fleetgate.wire.mqtt.rules import Rules
 from fleetgate.wire.mqtt.topics import has_wildcard, matches
 
+_OWN = "$fleetgate/"
+"""Topics that the server alone publishes to."""
+
 
 class Retained:
     """Retained messages by topic, at most `Rules.retained_messages`."""
@@ -24,7 +27,7 @@ class Retained:
 
     def room(self, topic: str) -> bool:
         """Whether a message on this topic can be kept: there is room and the topic is not a reserved one."""
-        if topic.startswith("$") and not self._rules.retain_reserved:
+        if topic.startswith("$") and not (self._rules.retain_reserved or topic.startswith(_OWN)):
             return False
         return topic in self._kept or len(self._kept) < self._rules.retained_messages
 
