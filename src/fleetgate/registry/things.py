@@ -15,6 +15,7 @@ from fleetgate.registry import attributes as attribute_rules
 from fleetgate.registry import billing_groups, outbox, pages, statements, thing_types
 from fleetgate.registry.events import ThingCreated, ThingDeleted, ThingUpdated
 from fleetgate.registry.pages import Page
+from fleetgate.search.values import lowered, stored
 
 MOST_ATTRIBUTES_UNTYPED: Final = 3
 MOST_ATTRIBUTES: Final = 50
@@ -183,18 +184,28 @@ _Key = Callable[[Row], str]
 
 
 def _by_value(after: str | None, value: str) -> tuple[list[str], str, _Key, dict[str, str]]:
-    values = {"value": value, "after": pages.name_after(after)}
-    return ["a.value = :value", "a.thing_name > :after"], "a.thing_name", _name, values
+    values = {"folded": lowered(value), "value": value, "after": pages.name_after(after)}
+    where = ["lower(a.value) = :folded", "a.value = :value", "a.thing_name > :after"]
+    return where, "a.thing_name", _name, values
 
 
 def _by_prefix(after: str | None, value: str) -> tuple[list[str], str, _Key, dict[str, str]]:
-    """The order is that of the index, so the key is value and name: neither has a space."""
+    """The order is that of the index (lower case first), so the key is value and name: neither has a space."""
     low, high = pages.beginning(value)
     last_value, _, last_name = pages.name_after(after).partition(" ")
+    folded_low, folded_high = pages.beginning(lowered(value))
     # With the page key as one lower bound, the first page begins at the prefix itself, before any name.
-    condition = ["a.value < :high", "(a.value, a.thing_name) > (:last_value, :last_name)"]
-    values = {"high": high, "last_value": max(low, last_value), "last_name": last_name if last_value >= low else ""}
-    return condition, "a.value, a.thing_name", _value_and_name, values
+    condition = [
+        "a.value >= :low",
+        "a.value < :high",
+        "lower(a.value) < :folded_high",
+        "(lower(a.value), a.value, a.thing_name) > (:last_folded, :last_value, :last_name)",
+    ]
+    key = (lowered(last_value), last_value, last_name)
+    last_folded, last_value, last_name = max(key, (folded_low, "", ""))
+    values = {"low": low, "high": high, "folded_high": folded_high}
+    last = {"last_folded": last_folded, "last_value": last_value, "last_name": last_name}
+    return condition, "lower(a.value), a.value, a.thing_name", _value_and_name, values | last
 
 
 def _name(row: Row) -> str:
@@ -245,7 +256,9 @@ def _expect(thing: Thing, version: int | None) -> None:
 def _index(tx: Tx, act: Act, name: str, attributes: Mapping[str, str]) -> None:
     key = {"realm": str(act.realm), "thing_name": name}
     statements.insert_rows(
-        tx, "thing_attributes", [{**key, "name": each, "value": value} for each, value in attributes.items()]
+        tx,
+        "thing_attributes",
+        [{**key, "name": each, "value": value, "number": stored(value)} for each, value in attributes.items()],
     )
 
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any, TypeAlias
 
 from fleetgate.search.fields import CONNECTIVITY, WORDS
-from fleetgate.search.tree import And, Bound, Match, Node, Not, Or, Pattern, Present, Range, Test, Wildcard, Word
+from fleetgate.search.tree import And, Bound, Exact, Match, Node, Not, Or, Pattern, Present, Range, Test, Wildcard, Word
 from fleetgate.search.values import lowered, number
 
 Document: TypeAlias = Mapping[str, Sequence[str]]
@@ -52,6 +52,8 @@ def passes(test: Test, value: str) -> bool:
             return True
         case Word(text):
             return lowered(value) == text
+        case Exact(text):
+            return value == text
         case Pattern(parts):
             return _compiled(parts).fullmatch(lowered(value)) is not None
         case Range():

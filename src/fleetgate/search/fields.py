@@ -77,5 +77,13 @@ CONNECTIVITY_FIELDS: Final = {
     "connectivity.disconnectReason": "String",
 }
 """Managed fields of AWS_Things while connectivity is indexed."""
+TIMESTAMP: Final = "connectivity.timestamp"
+
+
+def numeric(field: str) -> bool:
+    """Whether a range of numbers over *field* compares numbers; over other fields every range is one of texts."""
+    return field == TIMESTAMP or field.startswith((ATTRIBUTES, *_ELSEWHERE))
+
+
 WORDS: Final = frozenset({"thingGroupDescription"})
 """Fields of several words, each of which a term finds; a term finds the whole value of every other."""

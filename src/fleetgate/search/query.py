@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from fleetgate.errors import InvalidQuery, all_of
-from fleetgate.search.fields import THINGS, Index
+from fleetgate.search.fields import THINGS, Index, numeric
 from fleetgate.search.tree import And, Bound, Match, Node, Not, Or, Pattern, Present, Range, Test, Wildcard, Word
 from fleetgate.search.values import lowered, number
 
@@ -191,7 +191,7 @@ class _Reader:
             return Match(field, _test(self._word(within_field=True)))
         if field is None:
             raise self._wrong("a range needs a field before it, as in attributes.size:[1 TO 5]")
-        return Match(field, self._range() if character in "[{" else self._comparison())
+        return Match(field, self._range(field) if character in "[{" else self._comparison(field))
 
     def _group(self, field: str | None) -> Node:
         opened = self._at
@@ -206,14 +206,14 @@ class _Reader:
         self._depth -= 1
         return tree
 
-    def _range(self) -> Test:
+    def _range(self, field: str) -> Test:
         opened = self._at
         low_inclusive = self._text[self._at] == "["
         self._at += 1
-        low = self._bound(low_inclusive)
+        low = self._bound(field, low_inclusive)
         if not self._keyword("TO"):
             raise self._wrong("a range is written [low TO high]")
-        high = self._bound(True)
+        high = self._bound(field, True)
         end = self._peek()
         if end not in {"]", "}"}:
             raise self._wrong("this range is not closed", opened)
@@ -222,17 +222,17 @@ class _Reader:
             high = Bound(high.text, end == "]", high.number)
         return Range(low, high) if low or high else Present()
 
-    def _comparison(self) -> Test:
+    def _comparison(self, field: str) -> Test:
         above = self._text[self._at] == ">"
         self._at += 1
         inclusive = self._text[self._at : self._at + 1] == "="
         self._at += inclusive
-        bound = self._bound(inclusive)
+        bound = self._bound(field, inclusive)
         if bound is None:
             raise self._wrong("a comparison needs a value, not *")
         return Range(bound, None) if above else Range(None, bound)
 
-    def _bound(self, inclusive: bool) -> Bound | None:
+    def _bound(self, field: str, inclusive: bool) -> Bound | None:
         if self._peek() == '"':
             return Bound(lowered(self._phrase()), inclusive, None)
         word = self._word(within_field=True)
@@ -240,7 +240,8 @@ class _Reader:
             return None
         if word.wild:
             raise self._wrong("the end of a range has no wildcards; * alone leaves it open", word.at)
-        return Bound(lowered(word.text), inclusive, number(word.text) if word.plain else None)
+        found = number(word.text) if word.plain and numeric(field) else None
+        return Bound(lowered(word.text), inclusive, found)
 
     # --- characters -------------------------------------------------------------------------------------------------
 

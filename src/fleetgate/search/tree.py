@@ -22,6 +22,13 @@ class Word:
 
 
 @dataclass(frozen=True, slots=True)
+class Exact:
+    """The whole value, case and all. No query says this: the registry puts it in place of what a term comes to."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Pattern:
     """A value with wildcards; literal parts are in lower case."""
 
@@ -65,7 +72,7 @@ class Range:
         return all(bound.number is not None for bound in (self.low, self.high) if bound is not None)
 
 
-Test: TypeAlias = Word | Pattern | Present | Range
+Test: TypeAlias = Word | Exact | Pattern | Present | Range
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +90,14 @@ class Not:
 
 @dataclass(frozen=True, slots=True)
 class And:
-    """Two children or more."""
+    """Two children or more; of none, which no query says, everything."""
 
     children: tuple[Node, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Or:
-    """Two children or more."""
+    """Two children or more; of none, which no query says, nothing."""
 
     children: tuple[Node, ...]
 
