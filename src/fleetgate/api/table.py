@@ -18,7 +18,9 @@ from fleetgate.api import (
     certificates,
     claims,
     domains,
+    dynamic_thing_groups,
     endpoints,
+    indexing,
     policies,
     registration,
     tags,
@@ -43,6 +45,7 @@ from fleetgate.api.handling import (
     named,
 )
 from fleetgate.names import Act
+from fleetgate.search.fields import THINGS
 from fleetgate.wire.restjson.model import Model
 
 _THING: Final = named("thing", "thingName")
@@ -76,6 +79,10 @@ def _task(act: Act, params: Params, result: Result) -> str:
 
 def _default_authorizer(act: Act, params: Params, result: Result) -> str:
     return act.realm.arn("authorizer", "")
+
+
+def _index(act: Act, params: Params, result: Result) -> str:
+    return act.realm.arn("index", THINGS.name)
 
 
 def _realm(act: Act, params: Params, result: Result) -> str:
@@ -130,6 +137,24 @@ OPERATIONS: Final[Mapping[str, Handler]] = {
         billing_groups.remove_thing_from_billing_group, _billed_group, ("thingName", "thingArn")
     ),
     "ListThingsInBillingGroup": Read(billing_groups.list_things_in_billing_group),
+    "CreateDynamicThingGroup": Write(dynamic_thing_groups.create_dynamic_thing_group, _GROUP, ("queryString",)),
+    "UpdateDynamicThingGroup": Write(dynamic_thing_groups.update_dynamic_thing_group, _GROUP, ("queryString",)),
+    "DeleteDynamicThingGroup": Write(dynamic_thing_groups.delete_dynamic_thing_group, _GROUP),
+    # fleet indexing
+    "UpdateIndexingConfiguration": Flow(
+        indexing.update_indexing_configuration,
+        _index,
+        ("thingIndexingConfiguration", "thingGroupIndexingConfiguration"),
+    ),
+    "GetIndexingConfiguration": Glance(indexing.get_indexing_configuration),
+    "DescribeIndex": Glance(indexing.describe_index),
+    "ListIndices": Glance(indexing.list_indices),
+    "SearchIndex": Read(indexing.search_index),
+    "GetStatistics": Read(indexing.get_statistics),
+    "GetCardinality": Read(indexing.get_cardinality),
+    "GetPercentiles": Read(indexing.get_percentiles),
+    "GetBucketsAggregation": Read(indexing.get_buckets_aggregation),
+    "GetThingConnectivityData": Glance(indexing.get_thing_connectivity_data),
     # certificates
     "CreateKeysAndCertificate": Flow(certificates.create_keys_and_certificate, _MADE, ("setAsActive",)),
     "CreateCertificateFromCsr": Flow(certificates.create_certificate_from_csr, _MADE, ("setAsActive",)),

@@ -1,4 +1,4 @@
-"""Static thing groups and their members: CreateThingGroup ... UpdateThingGroupsForThing."""
+"""Thing groups and their members: CreateThingGroup ... UpdateThingGroupsForThing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from fleetgate.api.things import attributes_of
 from fleetgate.database.port import Tx
 from fleetgate.errors import InvalidRequest
 from fleetgate.names import Act
-from fleetgate.registry import thing_groups
+from fleetgate.registry import dynamic_groups, thing_groups
+from fleetgate.registry.thing_groups import ThingGroup
+from fleetgate.search.fields import THINGS
+from fleetgate.search.query import VERSION
 
 _GROUPS: Final = Listing("thing-groups")
 _GROUPS_OF: Final = Listing("thing-groups-of")
@@ -37,6 +40,8 @@ def create_thing_group(tx: Tx, act: Act, params: Params) -> Result:
 
 def describe_thing_group(tx: Tx, act: Act, params: Params) -> Result:
     group = thing_groups.get(tx, act.realm, params["thingGroupName"])
+    if group.query is not None:
+        return _dynamic(act, group)
     return {
         "thingGroupName": group.name,
         "thingGroupId": group.group_id,
@@ -54,13 +59,31 @@ def describe_thing_group(tx: Tx, act: Act, params: Params) -> Result:
     }
 
 
+def _dynamic(act: Act, group: ThingGroup) -> Result:
+    return {
+        "thingGroupName": group.name,
+        "thingGroupId": group.group_id,
+        "thingGroupArn": act.realm.arn("thinggroup", group.name),
+        "version": group.version,
+        "thingGroupProperties": {
+            "thingGroupDescription": group.description,
+            "attributePayload": {"attributes": group.attributes},
+        },
+        "thingGroupMetadata": {"creationDate": group.created_at},
+        "indexName": THINGS.name,
+        "queryString": group.query,
+        "queryVersion": VERSION,
+        "status": "ACTIVE",
+    }
+
+
 def update_thing_group(tx: Tx, act: Act, params: Params) -> Result:
     properties = params["thingGroupProperties"]
     attributes, merge = attributes_of(properties)
     group = thing_groups.update(
         tx,
         act,
-        params["thingGroupName"],
+        thing_groups.static(tx, act.realm, params["thingGroupName"]).name,
         description=properties.get("thingGroupDescription"),
         attributes=attributes,
         merge=merge,
@@ -70,6 +93,8 @@ def update_thing_group(tx: Tx, act: Act, params: Params) -> Result:
 
 
 def delete_thing_group(tx: Tx, act: Act, params: Params) -> Result:
+    if (group := thing_groups.find(tx, act.realm, params["thingGroupName"])) is not None:
+        thing_groups.static(tx, act.realm, group.name)
     thing_groups.delete(tx, act, params["thingGroupName"], expected_version=params.get("expectedVersion"))
     return {}
 
@@ -106,14 +131,20 @@ def remove_thing_from_thing_group(tx: Tx, act: Act, params: Params) -> Result:
 
 
 def list_thing_groups_for_thing(tx: Tx, act: Act, params: Params) -> Result:
-    page = _GROUPS_OF.cut(thing_groups.groups_of(tx, act.realm, params["thingName"]), params)
+    name = params["thingName"]
+    every = [*thing_groups.groups_of(tx, act.realm, name), *dynamic_groups.of_thing(tx, act.realm, name)]
+    page = _GROUPS_OF.cut(sorted(every), params)
     return {"thingGroups": [_named(act, name) for name in page.items], "nextToken": _GROUPS_OF.token(page, params)}
 
 
 def list_things_in_thing_group(tx: Tx, act: Act, params: Params) -> Result:
     recursive = params.get("recursive", False)
     opened = _MEMBERS.opened(params)
-    page = thing_groups.page_things(tx, act.realm, params["thingGroupName"], *opened, recursive=recursive)
+    group = thing_groups.get(tx, act.realm, params["thingGroupName"])
+    if group.query is not None:
+        page = dynamic_groups.page_things(tx, act.realm, group, *opened)
+    else:
+        page = thing_groups.page_things(tx, act.realm, group.name, *opened, recursive=recursive)
     return {"things": list(page.items), "nextToken": _MEMBERS.token(page, params)}
 
 

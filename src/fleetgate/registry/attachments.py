@@ -53,6 +53,8 @@ def attach_policy(tx: Tx, act: Act, policy_name: str, target: str) -> None:
         _target(tx, act.realm, target)
         if arn.kind == "cert":
             _not_under_transfer(tx, act, arn.name)
+        else:
+            thing_groups.static(tx, act.realm, arn.name)
         attached = tx.rows(_OF_TARGET[arn.kind], realm=str(act.realm), name=arn.name)
         if all(row["policy_name"] != policy_name for row in attached):
             raise LimitExceeded(f"{target} has {len(attached)} policies already, which is the most. Detach one first.")
@@ -146,6 +148,7 @@ _ATTACH: Final = {
     FROM policies p
     CROSS JOIN thing_groups g
     WHERE p.realm = :realm AND p.name = :policy AND g.realm = :realm AND g.name = :name
+      AND g.query IS NULL
       AND (SELECT count(*) FROM policy_attachments a WHERE a.realm = :realm AND a.group_name = :name) < :most
     ON CONFLICT DO NOTHING""",
 }

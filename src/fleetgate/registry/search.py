@@ -304,13 +304,17 @@ def groups_of(tx: Tx, realm: Realm, names: Sequence[str]) -> dict[str, list[str]
     return {name: sorted(groups) for name, groups in found.items()}
 
 
+def attributes_of(row: Row) -> dict[str, str]:
+    found: dict[str, str] = json.loads(row["attributes"])
+    return found
+
+
 def document(row: Row, groups: Sequence[str]) -> Document:
     """A row of things as a query sees it, without connectivity."""
-    attributes = json.loads(row["attributes"])
     return {
         "thingName": [row["name"]],
         "thingId": [row["thing_id"]],
         "thingTypeName": [row["type_name"]] if row["type_name"] else [],
         "thingGroupNames": groups,
-        **{f"{ATTRIBUTES}{name}": [value] for name, value in attributes.items()},
+        **{f"{ATTRIBUTES}{name}": [value] for name, value in attributes_of(row).items()},
     }

@@ -1,4 +1,4 @@
-"""Static thing groups and their members (CreateThingGroup ... AddThingToThingGroup, ListThingsInThingGroup ...).
+"""Thing groups, and the members of static ones (CreateThingGroup ... AddThingToThingGroup, ListThingsInThingGroup ...).
 
 A group's parent is given once and never changes, so a group is known by its path: every name from the root down, each
 followed by a slash. What lies below a group is then one range of paths.
@@ -37,6 +37,8 @@ class ThingGroup:
     attributes: Mapping[str, str]
     version: int
     created_at: int
+    query: str | None = None
+    """What a dynamic group finds; None in a static one."""
 
     @property
     def root(self) -> str:
@@ -57,8 +59,9 @@ def create(
     parent: str | None = None,
     description: str = "",
     attributes: Mapping[str, str] | None = None,
+    query: str | None = None,
 ) -> ThingGroup:
-    """A new group; the same again gives the one there is.
+    """A new group, dynamic with a *query*; the same again gives the one there is.
 
     Raises AlreadyExists when that differs, NotFound for an unknown parent, InvalidRequest for bad names and for more
     than seven levels, 100 children or 50 attributes.
@@ -66,7 +69,7 @@ def create(
     names.check("thing_group", name)
     wanted = attribute_rules.changed({}, attributes, False, MOST_ATTRIBUTES, "A thing group")
     if existing := find(tx, act.realm, name):
-        return _same(act, existing, parent, description, wanted)
+        return _same(act, existing, (parent, description, wanted, query))
     path = f"{name}/" if parent is None else f"{_parent(tx, act.realm, parent).path}{name}/"
     statements.insert(
         tx,
@@ -80,6 +83,7 @@ def create(
         attributes=json.dumps(wanted),
         version=1,
         created_at=act.now,
+        query=query,
     )
     return get(tx, act.realm, name)
 
@@ -96,6 +100,16 @@ def get(tx: Tx, realm: Realm, name: str) -> ThingGroup:
     raise NotFound(f"Thing group {name} does not exist in this account.")
 
 
+def static(tx: Tx, realm: Realm, name: str) -> ThingGroup:
+    """Raises NotFound, and InvalidRequest for a dynamic group, which has no parent, children, policies or members
+    that somebody puts there.
+    """
+    group = get(tx, realm, name)
+    if group.query is None:
+        return group
+    raise InvalidRequest(f"Thing group {name} is a dynamic group: its query alone says what is in it.")
+
+
 def update(
     tx: Tx,
     act: Act,
@@ -104,19 +118,25 @@ def update(
     description: str | None = None,
     attributes: Mapping[str, str] | None = None,
     merge: bool = False,
+    query: str | None = None,
     expected_version: int | None = None,
 ) -> ThingGroup:
-    """Another description, other attributes (as for things). Raises NotFound, VersionConflict, InvalidRequest."""
+    """Another description, other attributes (as for things), another query of a dynamic group.
+
+    Raises NotFound, VersionConflict, InvalidRequest.
+    """
     old = get(tx, act.realm, name)
     _expect(old, expected_version)
     wanted = attribute_rules.changed(old.attributes, attributes, merge, MOST_ATTRIBUTES, "A thing group")
     tx.run(
-        """UPDATE thing_groups SET description = :description, attributes = :attributes, version = :version
+        """UPDATE thing_groups
+           SET description = :description, attributes = :attributes, query = :query, version = :version
            WHERE realm = :realm AND name = :name""",
         realm=str(act.realm),
         name=name,
         description=old.description if description is None else description,
         attributes=json.dumps(wanted),
+        query=old.query if query is None else query,
         version=old.version + 1,
     )
     return get(tx, act.realm, name)
@@ -190,7 +210,7 @@ def add_thing(tx: Tx, act: Act, group_name: str, thing_name: str) -> None:
 
     Raises NotFound, and InvalidRequest when the thing is in another group of that hierarchy or in ten groups already.
     """
-    group = get(tx, act.realm, group_name)
+    group = static(tx, act.realm, group_name)
     things.get(tx, act.realm, thing_name)
     root = group.root
     members = tx.rows(
@@ -222,7 +242,7 @@ def add_thing(tx: Tx, act: Act, group_name: str, thing_name: str) -> None:
 
 def remove_thing(tx: Tx, act: Act, group_name: str, thing_name: str) -> None:
     """RemoveThingFromThingGroup. A thing that is no member is removed already. Raises NotFound."""
-    group = get(tx, act.realm, group_name)
+    group = static(tx, act.realm, group_name)
     things.get(tx, act.realm, thing_name)
     if tx.run(
         """DELETE FROM thing_group_members
@@ -282,7 +302,7 @@ def _end(path: str) -> str:
 
 
 def _parent(tx: Tx, realm: Realm, name: str) -> ThingGroup:
-    parent = get(tx, realm, name)
+    parent = static(tx, realm, name)
     if parent.path.count("/") >= MOST_LEVELS:
         raise InvalidRequest(
             f"Thing group {name} is on level {MOST_LEVELS}, which is the deepest; it takes no children."
@@ -297,10 +317,8 @@ def _parent(tx: Tx, realm: Realm, name: str) -> ThingGroup:
     return parent
 
 
-def _same(
-    act: Act, existing: ThingGroup, parent: str | None, description: str, attributes: Mapping[str, str]
-) -> ThingGroup:
-    if (existing.parent_name, existing.description, existing.attributes) == (parent, description, attributes):
+def _same(act: Act, existing: ThingGroup, wanted: tuple[str | None, str, Mapping[str, str], str | None]) -> ThingGroup:
+    if (existing.parent_name, existing.description, existing.attributes, existing.query) == wanted:
         return existing
     raise AlreadyExists(
         f"Thing Group {existing.name} already exists in current account with different properties",
@@ -324,4 +342,5 @@ def _group(row: Row) -> ThingGroup:
         attributes=json.loads(row["attributes"]),
         version=row["version"],
         created_at=row["created_at"],
+        query=row["query"],
     )

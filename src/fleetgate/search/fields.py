@@ -85,5 +85,6 @@ def numeric(field: str) -> bool:
     return field == TIMESTAMP or field.startswith((ATTRIBUTES, *_ELSEWHERE))
 
 
+INDICES: Final = {index.name: index for index in (THINGS, GROUPS)}
 WORDS: Final = frozenset({"thingGroupDescription"})
 """Fields of several words, each of which a term finds; a term finds the whole value of every other."""

@@ -25,12 +25,15 @@ from fleetgate.registry import (
     certificates,
     claim_batches,
     claims,
+    connectivity,
     domains,
+    dynamic_groups,
     functions,
     issuances,
     outbox,
     policies,
     registration_functions,
+    search,
     tags,
     tasks,
     templates,
@@ -41,6 +44,8 @@ from fleetgate.registry import (
     transfers,
 )
 from fleetgate.registry.certificates import Certificate, Status
+from fleetgate.registry.connectivity import Change, Connectivity
+from fleetgate.search.query import parse
 
 INSTALLATION_WIDE = {
     "nodes": "a process serves all realms",
@@ -290,6 +295,21 @@ HOT: dict[str, Callable[[Tx, Realm, Act], object]] = {
     "stop a task": lambda tx, realm, act: tasks.stop(tx, act, TASK),
     "prune tasks": lambda tx, realm, act: tasks.prune(tx, act.now + 2 * tasks.KEPT, 10),
     "parts of a report": lambda tx, realm, act: list(tasks.parts(tx, realm, TASK, tasks.Report.RESULTS, 10)),
+    "search by name": lambda tx, realm, act: search.page(tx, realm, parse("thingName:o*")),
+    "search by attribute": lambda tx, realm, act: search.page(tx, realm, parse("attributes.room:x")),
+    "search by values": lambda tx, realm, act: search.page(tx, realm, parse("attributes.room:[a TO z]")),
+    "search by numbers": lambda tx, realm, act: search.page(tx, realm, parse("attributes.room>1 NOT thingName:z")),
+    "search by type and group": lambda tx, realm, act: search.page(tx, realm, parse("thingTypeName:l OR g")),
+    "search deep": lambda tx, realm, act: search.page(
+        tx, realm, parse("attributes.room:x*"), '[0,0,["x","x","a"]]', 10
+    ),
+    "attribute names": lambda tx, realm, act: search.attribute_names(tx, realm),
+    "dynamic groups of a thing": lambda tx, realm, act: dynamic_groups.of_thing(tx, realm, "one"),
+    "note connectivity": lambda tx, realm, act: connectivity.note(
+        tx, "n", [Change(realm, Connectivity("one", "one", True, 1))]
+    ),
+    "nodes": lambda tx, realm, act: connectivity.nodes(tx),
+    "end of a node": lambda tx, realm, act: connectivity.end_of(tx, "n", 1, "SERVER_ERROR"),
     "pending events": lambda tx, realm, act: outbox.pending(tx, 10),
     "delivered events": lambda tx, realm, act: outbox.delivered(tx, ["a", "b"]),
     "events to take": lambda tx, realm, act: outbox.take(tx, "node", act.now, 10),

@@ -19,18 +19,20 @@ CREATE INDEX thing_attributes_by_number ON thing_attributes (name, realm, number
 DROP INDEX thing_attributes_by_value;
 CREATE INDEX thing_attributes_by_value ON thing_attributes (name, realm, lower(value), value, thing_name);
 CREATE INDEX things_by_lower_name ON things (realm, lower(name), name);
+CREATE INDEX thing_types_by_lower_name ON thing_types (realm, lower(name), name);
+CREATE INDEX thing_groups_by_lower_name ON thing_groups (realm, lower(name), name);
 
 -- Dynamic groups: what they find. NULL in a static group.
 ALTER TABLE thing_groups ADD COLUMN query TEXT;
 CREATE INDEX thing_groups_dynamic ON thing_groups (realm, name) WHERE query IS NOT NULL;
 
 -- Whether a thing's device is connected, since when, and why it is not. node is the run of the server that the
--- connection is or was at, so that nobody stays connected to a server that died.
+-- connection is at, NULL without one, so that nobody stays connected to a server that died.
 CREATE TABLE thing_connectivity (
     realm TEXT NOT NULL,
     thing_name TEXT NOT NULL,
     client_id TEXT NOT NULL,
-    node TEXT NOT NULL,
+    node TEXT,
     connected BIGINT NOT NULL,
     changed_at BIGINT NOT NULL,
     reason TEXT,
@@ -41,4 +43,4 @@ CREATE TABLE thing_connectivity (
     FOREIGN KEY (realm, thing_name) REFERENCES things (realm, name) ON DELETE CASCADE
 );
 CREATE INDEX thing_connectivity_by_state ON thing_connectivity (connected, realm, changed_at, thing_name);
-CREATE INDEX thing_connectivity_by_node ON thing_connectivity (node, realm, thing_name) WHERE connected = 1;
+CREATE INDEX thing_connectivity_by_node ON thing_connectivity (node, realm, thing_name) WHERE node IS NOT NULL;
