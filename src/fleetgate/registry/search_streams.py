@@ -88,6 +88,8 @@ def of(term: Match) -> Stream | None:
             where = (*_OF_THING, "d.realm = :realm", f"d.connected = {values.put(_BOOLEANS.get(text, -1))}")
             columns = ("d.changed_at", "d.thing_name")
             return Stream(_CONNECTIVITY, columns, where, (), (), (), values.named)
+        case Match("thingId", test):
+            return _of_text(_THINGS, "t.thing_id", ("t.name",), ("t.realm = :realm",), test, values, folds=False)
         case Match("thingName", test):
             return _of_text(_THINGS, "t.name", (), ("t.realm = :realm",), test, values)
         case _:
@@ -104,11 +106,20 @@ def _of_attribute(name: str, test: Test, values: Values) -> Stream | None:
 
 
 def _of_text(
-    source: str, column: str, more: tuple[str, ...], where: tuple[str, ...], test: Test, values: Values
+    source: str,
+    column: str,
+    more: tuple[str, ...],
+    where: tuple[str, ...],
+    test: Test,
+    values: Values,
+    *,
+    folds: bool = True,
 ) -> Stream | None:
-    """In the order of an index over the text in lower case, the text itself, and what *more* there is."""
-    folded = f"lower({column})"
-    ordered = (folded, column, *more)
+    """In the order of an index over the text in lower case, the text itself, and what *more* there is; where nothing
+    *folds* the text has no capitals.
+    """
+    folded = f"lower({column})" if folds else column
+    ordered = (folded, column, *more) if folds else (column, *more)
     match test:
         case Present():
             return Stream(source, ordered, where, (), (), (), values.named)

@@ -93,6 +93,12 @@ def test_what_is_found(fleet: Tx, realm: Realm, query: str, names: str) -> None:
     assert found(fleet, realm, query, limit=1) == found(fleet, realm, query)
 
 
+def test_a_thing_is_found_by_its_id(fleet: Tx, realm: Realm) -> None:
+    made = things.get(fleet, realm, "tap").thing_id
+    assert found(fleet, realm, made) == found(fleet, realm, f"thingId:{made.upper()}") == ["tap"]
+    assert "tap" in found(fleet, realm, f"thingId:{made[:8]}*")
+
+
 def test_the_order_is_that_of_the_stream(fleet: Tx, realm: Realm) -> None:
     assert found(fleet, realm, "*") == ["Lamp-2", "bare", "lamp-1", "lamp-3", "tap"]
     assert found(fleet, realm, "attributes.watt:[* TO 1000]") == ["lamp-1", "Lamp-2"]

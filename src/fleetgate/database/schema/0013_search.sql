@@ -19,6 +19,7 @@ CREATE INDEX thing_attributes_by_number ON thing_attributes (name, realm, number
 DROP INDEX thing_attributes_by_value;
 CREATE INDEX thing_attributes_by_value ON thing_attributes (name, realm, lower(value), value, thing_name);
 CREATE INDEX things_by_lower_name ON things (realm, lower(name), name);
+CREATE INDEX things_by_id ON things (thing_id, realm, name);
 CREATE INDEX thing_types_by_lower_name ON thing_types (realm, lower(name), name);
 CREATE INDEX thing_groups_by_lower_name ON thing_groups (realm, lower(name), name);
 
