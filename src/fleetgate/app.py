@@ -25,6 +25,7 @@ from fleetgate.errors import Unavailable
 from fleetgate.gateway import mqtt
 from fleetgate.gateway.courier import Courier
 from fleetgate.gateway.entrance import Entrance
+from fleetgate.gateway.happenings import Happenings
 from fleetgate.gateway.https import HttpDoors
 from fleetgate.gateway.listener import Doorway, Listener
 from fleetgate.gateway.recorder import Recorder
@@ -180,8 +181,11 @@ async def serve(config: Config, reset: Reset | None = None, clock: Callable[[], 
         runtime = opened.runtime
         recorder = Recorder(runtime.database, clock, monotonic)
         courier = Courier(AWS if config.gateway.mqtt_rules == "aws" else STANDARD, monotonic, recorder)
+        happenings = courier.observer = Happenings(runtime, courier)
+        await happenings.rules.load()
         await courier.restore()
         opened.dispatcher.add(courier.consume, courier.give_up)
+        opened.dispatcher.add(happenings.rules.consume)
         doors = HttpDoors(build_api(runtime, None if reset is None else lambda: reset(opened, courier)))
         listener = Listener(config.gateway.maximum_connections)
         shown = ServerCertificate(runtime, opened.installation, listener)
@@ -212,6 +216,7 @@ async def serve(config: Config, reset: Reset | None = None, clock: Callable[[], 
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await happenings.rules.close()
             if handlers is not None:
                 await handlers.close()
 

@@ -10,6 +10,7 @@
         Unauthenticated 403           nobody known is asking
         AccessDenied 403              somebody known may not
         NotFound 404
+          RuleUnknown 401
         CertificateState 406          the certificate's status does not allow it
         AlreadyExists 409, DeleteConflict 409, VersionConflict 409, VersionsLimitExceeded 409,
         ConflictingUpdate 409, CertificateConflict 409, TransferConflict 409
@@ -128,6 +129,12 @@ class AccessDenied(Refused):
 
 class NotFound(Refused):
     code, status = "ResourceNotFoundException", 404
+
+
+class RuleUnknown(NotFound):
+    """AWS calls a topic rule that is not there one that may not be looked at."""
+
+    code, status = "UnauthorizedException", 401
 
 
 class CertificateState(Refused):

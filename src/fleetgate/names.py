@@ -36,6 +36,7 @@ _NAMES: Final[dict[str, tuple[str, re.Pattern[str], int]]] = {
     "domain": ("domain name", re.compile(r"([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+(?![0-9]+$)[a-z0-9-]{1,63}"), 253),
     "certificate_provider": ("certificate provider name", re.compile(r"[\w=,@-]+", re.ASCII), 128),
     "campaign": ("campaign name", re.compile(r"[a-zA-Z0-9_-]+"), 64),
+    "rule": ("rule name", re.compile(r"[a-zA-Z0-9_]+"), 128),
     "function": ("function name", re.compile(r"[a-zA-Z0-9_-]+"), 64),
 }
 

@@ -20,6 +20,7 @@ from fleetgate.api import (
     domains,
     dynamic_thing_groups,
     endpoints,
+    event_configurations,
     indexing,
     policies,
     registration,
@@ -28,6 +29,7 @@ from fleetgate.api import (
     thing_groups,
     thing_types,
     things,
+    topic_rules,
 )
 from fleetgate.api.handling import (
     Flow,
@@ -55,6 +57,7 @@ _BILLING_GROUP: Final = named("billinggroup", "billingGroupName")
 _POLICY: Final = named("policy", "policyName")
 _TEMPLATE: Final = named("provisioningtemplate", "templateName")
 _PROVIDER: Final = named("certificateprovider", "certificateProviderName")
+_RULE: Final = named("rule", "ruleName")
 _CERTIFICATE: Final = named("cert", "certificateId")
 _AUTHORITY: Final = named("cacert", "certificateId")
 _AUTHORIZER: Final = named("authorizer", "authorizerName")
@@ -83,6 +86,10 @@ def _default_authorizer(act: Act, params: Params, result: Result) -> str:
 
 def _index(act: Act, params: Params, result: Result) -> str:
     return act.realm.arn("index", THINGS.name)
+
+
+def _events(act: Act, params: Params, result: Result) -> str:
+    return act.realm.arn("eventconfigurations", act.realm.region)
 
 
 def _realm(act: Act, params: Params, result: Result) -> str:
@@ -278,6 +285,18 @@ OPERATIONS: Final[Mapping[str, Handler]] = {
         domains.delete_domain_configuration, named("domainconfiguration", "domainConfigurationName")
     ),
     "ListDomainConfigurations": Read(domains.list_domain_configurations),
+    # topic rules and events
+    "CreateTopicRule": Write(topic_rules.create_topic_rule, _RULE),
+    "GetTopicRule": Glance(topic_rules.get_topic_rule),
+    "ReplaceTopicRule": Write(topic_rules.replace_topic_rule, _RULE),
+    "EnableTopicRule": Write(topic_rules.enable_topic_rule, _RULE),
+    "DisableTopicRule": Write(topic_rules.disable_topic_rule, _RULE),
+    "DeleteTopicRule": Write(topic_rules.delete_topic_rule, _RULE),
+    "ListTopicRules": Read(topic_rules.list_topic_rules),
+    "DescribeEventConfigurations": Glance(event_configurations.describe_event_configurations),
+    "UpdateEventConfigurations": Write(
+        event_configurations.update_event_configurations, _events, ("eventConfigurations",)
+    ),
     # the rest
     "DescribeEndpoint": Known(endpoints.describe_endpoint),
     "TagResource": Write(tags.tag_resource, given("resourceArn")),

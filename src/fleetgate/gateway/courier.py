@@ -168,6 +168,7 @@ class Courier:
         self._switchboards.clear()
         if self._recorder is not None:
             await self._recorder.forget()
+        self.observer.emptied()
 
     # -- events ------------------------------------------------------------------------------------------------------
 

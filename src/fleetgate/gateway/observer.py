@@ -96,6 +96,9 @@ class Observer(Protocol):
         else. What is given back is awaited before the PUBACK leaves.
         """
 
+    def emptied(self) -> None:
+        """A dev server was reset: nothing that was known holds any more."""
+
 
 class Nobody:
     """The observer where nobody wants to know."""
@@ -114,3 +117,6 @@ class Nobody:
 
     def published(self, realm: Realm, message: Publish, origin: Origin) -> Awaitable[None] | None:
         return None
+
+    def emptied(self) -> None:
+        pass

@@ -5,7 +5,7 @@ An event says what changed, not what is to be done; consumers read the records a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
@@ -131,6 +131,22 @@ class DomainConfigurationChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class TopicRuleChanged:
+    """Made, replaced, switched or deleted."""
+
+    kind: ClassVar[str] = "TopicRuleChanged"
+    rule_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class EventConfigurationChanged:
+    """*enabled*: every event type that is on from here on."""
+
+    kind: ClassVar[str] = "EventConfigurationChanged"
+    enabled: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
 class ClaimChanged:
     """A claim was switched on or off."""
 
@@ -173,6 +189,8 @@ Event = (
     | AttachmentChanged
     | PrincipalChanged
     | DomainConfigurationChanged
+    | TopicRuleChanged
+    | EventConfigurationChanged
     | ClaimChanged
     | DeviceProvisioned
     | RotationAnnounced
@@ -194,6 +212,8 @@ KINDS: Final[Mapping[str, type[Event]]] = {
         AttachmentChanged,
         PrincipalChanged,
         DomainConfigurationChanged,
+        TopicRuleChanged,
+        EventConfigurationChanged,
         ClaimChanged,
         DeviceProvisioned,
         RotationAnnounced,

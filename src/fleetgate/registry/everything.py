@@ -45,6 +45,8 @@ TABLES: Final = (
     "functions",
     "indexing_configurations",
     "function_keys",
+    "topic_rules",
+    "event_configurations",
     "tags",
     "access_keys",
     "mqtt_retained",

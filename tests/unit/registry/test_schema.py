@@ -28,6 +28,8 @@ from fleetgate.registry import (
     connectivity,
     domains,
     dynamic_groups,
+    event_configurations,
+    function_keys,
     functions,
     issuances,
     outbox,
@@ -41,10 +43,12 @@ from fleetgate.registry import (
     thing_types,
     things,
     tokens,
+    topic_rules,
     transfers,
 )
 from fleetgate.registry.certificates import Certificate, Status
 from fleetgate.registry.connectivity import Change, Connectivity
+from fleetgate.registry.topic_rules import Definition
 from fleetgate.search.query import parse
 
 INSTALLATION_WIDE = {
@@ -275,6 +279,11 @@ HOT: dict[str, Callable[[Tx, Realm, Act], object]] = {
     "tokens that wait": lambda tx, realm, act: tokens.room_at(tx, act, F, 1000),
     "functions of a registration": lambda tx, realm, act: registration_functions.of_authority(tx, realm, F),
     "functions": lambda tx, realm, act: functions.page(tx, realm, "a"),
+    "rule": lambda tx, realm, act: topic_rules.get(tx, realm, "r"),
+    "rules": lambda tx, realm, act: topic_rules.page(tx, realm, "a", source="a", enabled=True),
+    "running rules": lambda tx, realm, act: topic_rules.running(tx, realm),
+    "event configuration": lambda tx, realm, act: event_configurations.get(tx, realm),
+    "key of a function": lambda tx, realm, act: function_keys.find(tx, realm, "f"),
     "access key": lambda tx, realm, act: access_keys.find(tx, "AKIA"),
     "access keys": lambda tx, realm, act: access_keys.page(tx, realm.account, "a"),
     "put tags": lambda tx, realm, act: tags.put(tx, act, realm.arn("policy", "p"), {"a": "b"}),
@@ -333,6 +342,7 @@ def furnished(tx: Tx, act: Act, certified: Callable[..., Certificate]) -> Tx:
     things.create(tx, act, "one", attributes={"room": "x"})
     thing_groups.create(tx, act, "g")
     billing_groups.create(tx, act, "bill")
+    topic_rules.create(tx, act, "r", Definition("SELECT * FROM 'a'", "2016-03-23", "a", ()))
     policies.create(tx, act, "p", "{}")
     templates.create(tx, act, "t", "{}", "role")
     made = certified().fingerprint

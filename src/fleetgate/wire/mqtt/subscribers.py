@@ -139,6 +139,10 @@ class Subscribers(Generic[S]):
             del self._groups[subscriber.shared]
             self._shared.remove(subscriber.shared.topic_filter, group)
 
+    def any_for(self, topic: str) -> bool:
+        """Whether anybody subscribed to this topic."""
+        return bool(self._tree.match(topic)) or bool(self.groups(topic))
+
     def groups(self, topic: str) -> list[Group[S]]:
         """The shared subscriptions that want this topic: each of them gives a message to one member."""
         return self._shared.match(topic) if self._shared else []

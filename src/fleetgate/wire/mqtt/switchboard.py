@@ -363,6 +363,10 @@ class Switchboard(Generic[S]):
             count += self._hand_to_one(group, message, now)
         return count
 
+    def wants(self, topic: str) -> bool:
+        """Whether anybody has subscribed to what is on *topic*."""
+        return self._subscribers.any_for(topic)
+
     def deliver(self, client_id: str, message: Publish, now: int) -> bool:
         """Hand a message to one session, whatever it subscribed to (the answer to a request). False: not reached."""
         client = self._clients.get(client_id)

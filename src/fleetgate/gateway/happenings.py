@@ -1,0 +1,47 @@
+"""The one observer of a server: lifecycle events and topic rules hear of what happens at the MQTT door."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Sequence
+
+from fleetgate.gateway.courier import Courier
+from fleetgate.gateway.observer import Departure, Origin, Visit
+from fleetgate.gateway.presence import Presence
+from fleetgate.gateway.topic_rules import TopicRules
+from fleetgate.names import Realm
+from fleetgate.runtime import Runtime
+from fleetgate.wire.mqtt.packets import Connect, Publish
+
+
+class Happenings:
+    """An `Observer`."""
+
+    def __init__(self, runtime: Runtime, courier: Courier) -> None:
+        self.rules = TopicRules(runtime, courier.publish, parent=courier.rules.hash_matches_parent)
+        self._courier = courier
+        self._presence = Presence(runtime, self._wanted, courier.publish)
+
+    def connected(self, visit: Visit, connect: Connect) -> None:
+        self._presence.connected(visit)
+
+    def disconnected(self, visit: Visit, why: Departure) -> None:
+        self._presence.disconnected(visit, why)
+
+    def subscribed(self, visit: Visit, filters: Sequence[str]) -> None:
+        self._presence.subscribed(visit, filters)
+
+    def unsubscribed(self, visit: Visit, filters: Sequence[str]) -> None:
+        self._presence.unsubscribed(visit, filters)
+
+    def published(self, realm: Realm, message: Publish, origin: Origin) -> Awaitable[None] | None:
+        # What rules republish is on the disk before its cause is acknowledged. Only a client waits for that.
+        waits = origin.principal is not None and message.qos > 0
+        mark = self._courier.mark()
+        self.rules.take(realm, message, origin)
+        return self._courier.written(mark) if waits else None
+
+    def emptied(self) -> None:
+        self.rules.forget()
+
+    def _wanted(self, realm: Realm, topic: str) -> bool:
+        return self.rules.any_in(realm) or self._courier.switchboard(realm).wants(topic)
