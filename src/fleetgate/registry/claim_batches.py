@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any
 
 from fleetgate.database.port import Row, Tx
 from fleetgate.errors import InvalidRequest, NotFound
@@ -16,13 +16,6 @@ from fleetgate.registry import budgets, pages, statements
 from fleetgate.registry.budgets import Rate
 from fleetgate.registry.claim_serials import OF_BATCHES, Serial
 from fleetgate.registry.pages import Page
-
-COLUMNS: Final = """
-    b.enabled AS b_enabled, b.maximum AS b_maximum, b.used AS b_used, b.rate_count AS b_rate_count,
-    b.rate_interval AS b_rate_interval, b.window_started AS b_window_started, b.window_used AS b_window_used,
-    b.serials_listed AS b_serials_listed, b.not_before AS b_not_before, b.not_after AS b_not_after,
-    b.created_at AS b_created_at, b.updated_at AS b_updated_at"""
-"""For a row that has a batch `b` beside something else; see `from_row`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +45,9 @@ class Batch:
         return budgets.remaining(self)
 
 
-_SELECT: Final = f"SELECT b.batch AS batch, {COLUMNS} FROM claim_batches b"  # noqa: S608 # the names above
-
-
 def find(tx: Tx, realm: Realm, batch: str) -> Batch | None:
-    rows = tx.rows(_SELECT + " WHERE b.realm = :realm AND b.batch = :batch", realm=str(realm), batch=batch)
-    return from_row(rows[0]) if rows else None
+    rows = tx.rows("SELECT * FROM claim_batches WHERE realm = :realm AND batch = :batch", realm=str(realm), batch=batch)
+    return _batch(rows[0]) if rows else None
 
 
 def get(tx: Tx, realm: Realm, batch: str) -> Batch:
@@ -73,8 +63,9 @@ def get(tx: Tx, realm: Realm, batch: str) -> Batch:
 def page(tx: Tx, realm: Realm, after: str | None = None, limit: int = 25) -> Page[Batch]:
     """By label."""
     values = {"realm": str(realm), "after": pages.name_after(after)}
-    where = ["b.realm = :realm", "b.batch > :after"]
-    return pages.read(tx, _SELECT, where, "b.batch", limit, from_row, lambda row: str(row["batch"]), **values)
+    where = ["realm = :realm", "batch > :after"]
+    select = "SELECT * FROM claim_batches"
+    return pages.read(tx, select, where, "batch", limit, _batch, lambda row: str(row["batch"]), **values)
 
 
 def set_bounds(
@@ -120,7 +111,7 @@ def _insert(tx: Tx, act: Act, batch: str, bounds: dict[str, Any]) -> bool:
         batch=batch,
         realm=str(act.realm),
     )
-    return statements.insert_new(
+    made = statements.insert_new(
         tx,
         "claim_batches",
         realm=str(act.realm),
@@ -133,6 +124,13 @@ def _insert(tx: Tx, act: Act, batch: str, bounds: dict[str, Any]) -> bool:
         created_at=act.now,
         **bounds,
     )
+    if made:  # noted beside each claim, so that those of other batches need not look
+        tx.run(
+            "UPDATE claims SET batch_has_budget = 1 WHERE batch = :batch AND realm = :realm",
+            batch=batch,
+            realm=str(act.realm),
+        )
+    return made
 
 
 def set_enabled(tx: Tx, act: Act, batch: str, enabled: bool) -> None:
@@ -196,19 +194,18 @@ def count(tx: Tx, act: Act, batch: Batch, *, repeated: bool) -> Batch:
     return counted
 
 
-def from_row(row: Row) -> Batch:
-    """Of a row with the label as `batch` and `COLUMNS`."""
+def _batch(row: Row) -> Batch:
     return Batch(
         batch=row["batch"],
-        enabled=row["b_enabled"] == 1,
-        maximum=row["b_maximum"],
-        used=row["b_used"],
-        rate=None if row["b_rate_count"] is None else Rate(row["b_rate_count"], row["b_rate_interval"]),
-        window_started=row["b_window_started"],
-        window_used=row["b_window_used"],
-        serials_listed=row["b_serials_listed"] == 1,
-        not_before=row["b_not_before"],
-        not_after=row["b_not_after"],
-        created_at=row["b_created_at"],
-        updated_at=row["b_updated_at"],
+        enabled=row["enabled"] == 1,
+        maximum=row["maximum"],
+        used=row["used"],
+        rate=None if row["rate_count"] is None else Rate(row["rate_count"], row["rate_interval"]),
+        window_started=row["window_started"],
+        window_used=row["window_used"],
+        serials_listed=row["serials_listed"] == 1,
+        not_before=row["not_before"],
+        not_after=row["not_after"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
     )

@@ -296,6 +296,35 @@ def test_two_claims_share_their_batchs_budget(tx: Tx, act: Act, box: Callable[..
     assert [claims.get(tx, act.realm, each).used for each in (one, two)] == [2, 1]
 
 
+def test_every_claim_knows_whether_its_batch_has_a_budget(tx: Tx, act: Act, claim: Callable[..., Claim]) -> None:
+    before, other = claim(batch="box"), claim("other", batch="bag")
+    assert before.shared is None
+    made = claim_batches.set_bounds(tx, act, "box", maximum=1, rate=None)
+    assert claims.get(tx, act.realm, before.fingerprint).shared == made
+    assert claim("after", batch="box").shared == made
+    assert claims.get(tx, act.realm, other.fingerprint).shared is None
+    claims.delete(tx, act, other.fingerprint)
+    assert claims.register(tx, act, other.fingerprint, batch="box").shared == made
+    assert [each.shared for each in claims.page(tx, act.realm, batch="box").items] == [made] * 3
+
+
+def test_a_claim_without_one_is_read_in_one_statement(tx: Tx, act: Act, claim: Callable[..., Claim]) -> None:
+    made = claim(batch="box")
+    claim_batches.set_bounds(tx, act, "bag", maximum=1, rate=None)
+    asked: list[str] = []
+
+    class Counting:
+        def rows(self, sql: str, /, **values: Any) -> Any:
+            asked.append(sql)
+            return tx.rows(sql, **values)
+
+        def run(self, sql: str, /, **values: Any) -> int:
+            return tx.run(sql, **values)
+
+    claims.find(Counting(), act.realm, made.fingerprint)
+    assert len(asked) == 1
+
+
 def test_a_claims_own_budget_holds_beside_its_batchs(tx: Tx, act: Act, claim: Callable[..., Claim]) -> None:
     fingerprint = claim(maximum=1, batch="box").fingerprint
     claim_batches.set_bounds(tx, act, "box", maximum=5, rate=None)
