@@ -2,8 +2,8 @@
 
     read the body -> check the signature -> match -> decode -> validate -> authorise -> run the handler -> encode
 
-Beside it, unsigned: `GET /_fleetgate/health`, revocation lists and OCSP, signed links to reports, and on a dev server
-`POST /_fleetgate/reset`.
+Beside it, unsigned: credentials for devices (`credential_provider`), `GET /_fleetgate/health`, revocation lists and
+OCSP, signed links to reports, and on a dev server `POST /_fleetgate/reset`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any, Final, TypeAlias
 
 from fleetgate import __version__, operators
 from fleetgate.api import actions, reports, table
+from fleetgate.api.credential_provider import CredentialProvider
 from fleetgate.api.handling import Asking, Params, Personal
 from fleetgate.api.refusals import NotServed, TooLarge, TooSlow, answer_to
 from fleetgate.api.revocation import StatusDoor
@@ -77,6 +78,7 @@ class Api:
         for service in services.values():
             table.check(service.model, service.operations)
         self._status = StatusDoor(runtime)
+        self._credentials = CredentialProvider(runtime)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -85,7 +87,9 @@ class Api:
         if raw_path.startswith(reports.PREFIX):
             query = scope["query_string"].decode("latin-1")
             return await reports.serve(self._runtime, scope["method"], raw_path, query, send)
-        if self._status.serves(raw_path):
+        if self._credentials.serves(scope):
+            response: Response | None = await self._credentials.answer(scope)
+        elif self._status.serves(raw_path):
             response = await self._status.answer(scope["method"], raw_path, receive)
         elif raw_path.startswith(OWN):
             response = await self._own(scope["method"], raw_path)

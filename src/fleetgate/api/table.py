@@ -24,6 +24,7 @@ from fleetgate.api import (
     indexing,
     policies,
     registration,
+    role_aliases,
     tags,
     templates,
     thing_groups,
@@ -61,6 +62,7 @@ _RULE: Final = named("rule", "ruleName")
 _CERTIFICATE: Final = named("cert", "certificateId")
 _AUTHORITY: Final = named("cacert", "certificateId")
 _AUTHORIZER: Final = named("authorizer", "authorizerName")
+_ALIAS: Final = named("rolealias", "roleAlias")
 _MADE: Final = made("certificateArn")
 
 
@@ -245,6 +247,12 @@ OPERATIONS: Final[Mapping[str, Handler]] = {
     "ListThingRegistrationTasks": Read(registration.list_thing_registration_tasks),
     "StopThingRegistrationTask": Write(registration.stop_thing_registration_task, _task),
     "ListThingRegistrationTaskReports": Survey(registration.list_thing_registration_task_reports),
+    # role aliases
+    "CreateRoleAlias": Write(role_aliases.create_role_alias, _ALIAS, ("roleArn", "credentialDurationSeconds")),
+    "DescribeRoleAlias": Glance(role_aliases.describe_role_alias),
+    "UpdateRoleAlias": Write(role_aliases.update_role_alias, _ALIAS, ("roleArn", "credentialDurationSeconds")),
+    "DeleteRoleAlias": Write(role_aliases.delete_role_alias, _ALIAS),
+    "ListRoleAliases": Read(role_aliases.list_role_aliases),
     # authorizers
     "CreateAuthorizer": Write(
         authorizers.create_authorizer,

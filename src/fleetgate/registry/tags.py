@@ -21,6 +21,7 @@ _EXISTS: Final[Mapping[str, str]] = {
     "domainconfiguration": "SELECT 1 AS found FROM domain_configurations WHERE realm = :realm AND resource = :name",
     "policy": "SELECT 1 AS found FROM policies WHERE realm = :realm AND name = :name",
     "provisioningtemplate": "SELECT 1 AS found FROM provisioning_templates WHERE realm = :realm AND name = :name",
+    "rolealias": "SELECT 1 AS found FROM role_aliases WHERE realm = :realm AND name = :name",
     "rule": "SELECT 1 AS found FROM topic_rules WHERE realm = :realm AND name = :name",
     "thinggroup": "SELECT 1 AS found FROM thing_groups WHERE realm = :realm AND name = :name",
     "thingtype": "SELECT 1 AS found FROM thing_types WHERE realm = :realm AND name = :name",

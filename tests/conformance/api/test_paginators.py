@@ -199,6 +199,12 @@ LISTS: list[tuple[str, Callable[[Any], Filled]]] = [
 ]
 
 
+def role_aliases(iot: Any) -> Filled:
+    account = iot.create_thing(thingName="t")["thingArn"].split(":")[4]
+    role = f"arn:aws:iam::{account}:role/r"
+    return {"ascendingOrder": True}, lambda n: iot.create_role_alias(roleAlias=f"a{n}", roleArn=role)
+
+
 def authorizers(iot: Any) -> Filled:
     account = iot.create_thing(thingName="t")["thingArn"].split(":")[4]
     function = f"arn:aws:lambda:us-east-1:{account}:function:f"
@@ -209,7 +215,7 @@ def authorizers(iot: Any) -> Filled:
     return {"ascendingOrder": True}, add
 
 
-LISTS += [("ListAuthorizers", authorizers)]
+LISTS += [("ListAuthorizers", authorizers), ("ListRoleAliases", role_aliases)]
 
 ELSEWHERE = {
     # One task runs at a time, so to fill these takes a worker: tests/unit/api/test_registration.py has one.
