@@ -74,8 +74,8 @@ def test_a_user_for_the_installers(dev: DevServer, name: str) -> None:
     )
     assert installer.create_provisioning_claim(templateName=name)["certificateId"]
     assert f"{own}-other" in denied(lambda: installer.create_provisioning_claim(templateName=f"{name}-other"))
-    body = {"Resources": {"thing": {"Type": "AWS::IoT::Thing", "Properties": {"ThingName": f"{name}-1"}}}}
-    made = installer.register_thing(templateBody=json.dumps(body))
+    thing = {"Resources": {"thing": {"Type": "AWS::IoT::Thing", "Properties": {"ThingName": f"{name}-1"}}}}
+    made = installer.register_thing(templateBody=json.dumps(thing))
     assert made["resourceArns"]["thing"] == dev.arn("thing", f"{name}-1")
     assert iot.describe_thing(thingName=f"{name}-1")["thingName"] == f"{name}-1"
     denied(lambda: installer.describe_thing(thingName=f"{name}-1"))
