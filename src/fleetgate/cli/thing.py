@@ -11,6 +11,8 @@ from fleetgate.cli.place import Here, here
 from fleetgate.cli.show import Json, Limit
 from fleetgate.database.port import Tx
 from fleetgate.names import Realm
+from fleetgate.pki.crl import Reason
+from fleetgate.provisioning import end_of_life
 from fleetgate.registry import attachments, thing_groups, things
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
@@ -71,6 +73,59 @@ async def show_(
     show.details(found, as_json)
     show.heading("")
     show.listing(certificates, _CERTIFICATES, "certificates", as_json)
+
+
+KeepRetained = Annotated[
+    bool, typer.Option("--keep-retained", help="Leave retained messages on topics that have the thing's name in them.")
+]
+
+
+@app.command()
+@here
+async def decommission(
+    here: Here,
+    name: Annotated[str, typer.Argument(help="The thing's name.")],
+    *,
+    keep_record: Annotated[bool, typer.Option("--keep-record", help="Keep the thing, without certificates.")] = False,
+    keep_retained: KeepRetained = False,
+    reason: Annotated[Reason, typer.Option(help="What the revocation list says.")] = Reason.CESSATION_OF_OPERATION,
+    as_json: Json = False,
+) -> None:
+    """End a device: revoke its certificates, delete its thing, its sessions and its retained messages."""
+    done = await here.change(
+        "DecommissionThing",
+        here.realm.arn("thing", name),
+        lambda tx, act: end_of_life.decommission(
+            tx, act, name, keep_record=keep_record, keep_retained=keep_retained, reason=reason
+        ),
+        {"keepRecord": keep_record, "reason": str(reason)},
+    )
+    show.details(show.record(done), as_json)
+
+
+@app.command()
+@here
+async def reset(
+    here: Here,
+    name: Annotated[str, typer.Argument(help="The thing's name.")],
+    *,
+    new_owner: Annotated[
+        bool, typer.Option("--new-owner", help="Forget attributes, type and groups, which the former owner wrote.")
+    ] = False,
+    keep_retained: KeepRetained = False,
+    reason: Annotated[Reason, typer.Option(help="What the revocation list says.")] = Reason.SUPERSEDED,
+    as_json: Json = False,
+) -> None:
+    """Withdraw a device's identity, so that it is provisioned anew: after a factory reset, or for a new owner."""
+    done = await here.change(
+        "ResetThing",
+        here.realm.arn("thing", name),
+        lambda tx, act: end_of_life.reset(
+            tx, act, name, new_owner=new_owner, keep_retained=keep_retained, reason=reason
+        ),
+        {"newOwner": new_owner, "reason": str(reason)},
+    )
+    show.details(show.record(done), as_json)
 
 
 def _whole(tx: Tx, realm: Realm, name: str) -> dict[str, Any]:

@@ -187,6 +187,8 @@ class Courier:
                     self._retire(entry.realm, fingerprint, "the claim was switched off")
                 case events.CertificatePresented() as presented:
                     self._announce(entry.realm, *registered_event(entry, presented))
+                case events.IdentityWithdrawn(thing, fingerprints, retained):
+                    self._withdraw(entry.realm, thing, fingerprints, retained)
                 case events.RotationAnnounced(topic, payload):
                     self._put_up(entry.realm, topic, payload)
                 case event:
@@ -223,6 +225,15 @@ class Courier:
         """A message of the server's own, to whoever may have it and subscribed."""
         message = Publish(topic, json.dumps(content).encode(), QoS.AT_LEAST_ONCE)
         self.publish(realm, message)
+
+    def _withdraw(self, realm: Realm, thing: str, fingerprints: Sequence[str], retained: bool) -> None:
+        """Nothing is left for whoever comes under the same name: no session, and no message named after it."""
+        switchboard = self.switchboard(realm)
+        for fingerprint in fingerprints:
+            switchboard.forget(f"cert/{fingerprint}")
+            self._retire(realm, fingerprint, f"thing {thing} was withdrawn")
+        if retained:
+            switchboard.retained.forget(thing)
 
     def _put_up(self, realm: Realm, topic: str, payload: str) -> None:
         """A message of the server's own that waits for whoever comes later, too; empty, it is taken away."""

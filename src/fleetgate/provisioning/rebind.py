@@ -49,15 +49,20 @@ def settle(tx: Tx, act: Act, thing: str, new: Certificate, rule: Reprovisioning,
 def renew(tx: Tx, act: Act, thing: str, asking: str, new: Certificate) -> None:
     """Rotation: the certificate *asking* speaks for *thing*, so *new* may follow it.
 
-    Every active certificate of the thing is superseded: it is disabled when *new* connects for the first time. Raises
-    AccessDenied when *asking* speaks for another thing.
+    Every active certificate of the thing is superseded: it is disabled when *new* connects for the first time. One of
+    *new*'s own key that never connected is what the device asked for before, and whose answer was lost: it is disabled
+    at once, so that repeating leaves no more than one. Raises AccessDenied when *asking* speaks for another thing.
     """
     bound = attachments.certificates_of(tx, act.realm, thing)
     if all(other.fingerprint != asking for other in bound):
         raise AccessDenied(f"A device may renew its own certificate only; this one is not attached to thing {thing}.")
     for other in bound:
-        if other.status == Status.ACTIVE and other.fingerprint != new.fingerprint:
-            certificates.supersede(tx, act, other.fingerprint, by=new.fingerprint)
+        if other.status != Status.ACTIVE or other.fingerprint == new.fingerprint:
+            continue
+        lost = other.first_connected_at is None and other.public_key_fingerprint == new.public_key_fingerprint
+        if lost and other.fingerprint != asking:
+            certificates.change_status(tx, act, other, Status.INACTIVE)
+        certificates.supersede(tx, act, other.fingerprint, by=new.fingerprint)
 
 
 def _may(rule: Reprovisioning, used: list[Certificate], new: Certificate, *, approved: bool) -> bool:

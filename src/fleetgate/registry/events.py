@@ -167,6 +167,16 @@ class DeviceProvisioned:
 
 
 @dataclass(frozen=True, slots=True)
+class IdentityWithdrawn:
+    """A device was reset or scrapped: its sessions go, and with *retained* what it left on topics named after it."""
+
+    kind: ClassVar[str] = "IdentityWithdrawn"
+    thing_name: str
+    fingerprints: Sequence[str]
+    retained: bool
+
+
+@dataclass(frozen=True, slots=True)
 class RotationAnnounced:
     """A device is asked to renew its certificate, or (empty *payload*) is asked no more."""
 
@@ -194,6 +204,7 @@ Event = (
     | ClaimChanged
     | DeviceProvisioned
     | RotationAnnounced
+    | IdentityWithdrawn
 )
 
 KINDS: Final[Mapping[str, type[Event]]] = {
@@ -217,5 +228,6 @@ KINDS: Final[Mapping[str, type[Event]]] = {
         ClaimChanged,
         DeviceProvisioned,
         RotationAnnounced,
+        IdentityWithdrawn,
     )
 }

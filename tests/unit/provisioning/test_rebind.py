@@ -135,6 +135,26 @@ def test_renewal_retires_every_certificate_of_the_thing(case: Case, later: Calla
     assert {case.look(each).status for each in (asking, lost)} == {Status.INACTIVE}
 
 
+def test_asking_again_with_the_same_key_leaves_one_successor(case: Case, later: Callable[[], Act]) -> None:
+    """The answer was lost, so the device asks anew: the certificate that it never saw is of no use to anybody."""
+    asking = case.old("old")
+    lost = case.certify("lost", Status.ACTIVE, "the key")
+    attachments.attach_principal(case.tx, later(), "t", lost.fingerprint)
+    new = case.certify("new", key="the key")
+    rebind.renew(case.tx, later(), "t", asking.fingerprint, new)
+    assert (case.look(lost).status, case.look(asking).status) == (Status.INACTIVE, Status.ACTIVE)
+    case.connects(new)
+    assert case.look(asking).status is Status.INACTIVE
+
+
+def test_a_certificate_in_use_renews_itself_with_its_own_key(case: Case, later: Callable[[], Act]) -> None:
+    asking = case.certify("old", Status.ACTIVE, "the key")
+    attachments.attach_principal(case.tx, later(), "t", asking.fingerprint)
+    new = case.certify("new", key="the key")
+    rebind.renew(case.tx, later(), "t", asking.fingerprint, new)
+    assert case.look(asking).status is Status.ACTIVE, "until the new one connects"
+
+
 def test_nobody_renews_somebody_elses(case: Case, later: Callable[[], Act]) -> None:
     case.old()
     stranger = case.certify("stranger", Status.ACTIVE)

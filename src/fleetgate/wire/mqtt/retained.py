@@ -51,6 +51,11 @@ class Retained:
         if self._kept.pop(topic, None) is not None and self._record is not None:
             self._record(journal.RetainedGone(topic))
 
+    def forget(self, level: str) -> None:
+        """Let go of every message whose topic has this level."""
+        for topic in [each for each in self._kept if level in each.split("/")]:
+            self._drop(topic)
+
     def sweep(self, now: int) -> None:
         """Let go of every message whose time is over."""
         for topic in tuple(self._kept):

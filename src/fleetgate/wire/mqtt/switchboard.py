@@ -140,6 +140,12 @@ class Switchboard(Generic[S]):
         self._make_room(client.owner, now)
         return True
 
+    def forget(self, owner: str) -> None:
+        """End every session of the owner of this name; of those with a connection, too, whose will is not sent."""
+        for client in [each for each in self._clients.values() if each.owner.name == owner]:
+            client.will = None
+            self._forget(client)
+
     def _make_room(self, owner: Owner, now: int) -> None:
         """End the sessions that this owner left first, while there are too many of them."""
         while owner.name and len(away := self._away.get(owner.name, {})) > self.rules.sessions_per_certificate:

@@ -24,6 +24,15 @@ def test_room_is_bounded_but_topics_can_be_replaced() -> None:
 def test_reserved_topics() -> None:
     assert not Retained(AWS).keep(Publish("$aws/x", b"1"), 0)
     assert Retained(STANDARD).keep(Publish("$x", b"1"), 0)
+    assert Retained(AWS).keep(Publish("$fleetgate/x", b"1"), 0), "the server's own"
+
+
+def test_what_a_device_leaves_is_forgotten_with_it() -> None:
+    kept = Retained(STANDARD)
+    for topic in ("a/SN-1/b", "SN-1", "a/SN-10", "a/SN-1x/b", "sn-1/b"):
+        kept.keep(Publish(topic, b"1"), 0)
+    kept.forget("SN-1")
+    assert kept.topics() == ["a/SN-10", "a/SN-1x/b", "sn-1/b"]
 
 
 def test_expiry_counts_from_the_publication() -> None:

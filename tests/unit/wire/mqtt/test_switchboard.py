@@ -275,6 +275,22 @@ def test_sessions_that_one_certificate_leaves_are_bounded() -> None:
     assert all(house.session(f"later-{number}") for number in range(5))
 
 
+def test_an_owner_is_forgotten_with_and_without_a_connection() -> None:
+    house, one = board(), Owner("one")
+    watcher = house.join("watcher")
+    house.subscribe(watcher.session, Subscription("#", Q1), 0)
+    left(house, "a", one, 0, Will("will", b"a", properties={"will_delay_interval": 5}))
+    there = Line()
+    house.attach(Connect("b", clean_start=False, will=Will("will", b"b")), there, 0, one)
+    left(house, "z", Owner("other"), 0)
+    house.forget("one")
+    assert [house.session(name) is not None for name in ("a", "b", "z", "watcher")] == [False, False, True, True]
+    assert not house.detach("b", there, 1), "its end changes nothing any more"
+    house.due(10**9)
+    assert house.line("watcher").payloads() == []
+    assert not left(house, "a", one, 2).session_present
+
+
 def test_an_owner_may_have_shorter_sessions() -> None:
     house, owner = board(), Owner("one", longest=60)
     assert left(house, "a", owner, 0).session.expiry == 60
