@@ -29,6 +29,7 @@ from fleetgate.gateway.happenings import Happenings
 from fleetgate.gateway.https import HttpDoors
 from fleetgate.gateway.listener import Doorway, Listener
 from fleetgate.gateway.recorder import Recorder
+from fleetgate.gateway.registry_events import RegistryEvents
 from fleetgate.gateway.server_certificate import MQTT_PROTOCOLS, ServerCertificate
 from fleetgate.installation import Installation, open_installation
 from fleetgate.names import NO_ACCOUNT, Act
@@ -186,6 +187,9 @@ async def serve(config: Config, reset: Reset | None = None, clock: Callable[[], 
         await courier.restore()
         opened.dispatcher.add(courier.consume, courier.give_up)
         opened.dispatcher.add(happenings.rules.consume)
+        told = RegistryEvents(runtime, courier.publish)
+        await told.load()
+        opened.dispatcher.add(told.consume)
         doors = HttpDoors(build_api(runtime, None if reset is None else lambda: reset(opened, courier)))
         listener = Listener(config.gateway.maximum_connections)
         shown = ServerCertificate(runtime, opened.installation, listener)

@@ -247,3 +247,47 @@ def test_events_are_only_for_who_may_have_them(live: Live, name: str, connect: C
     free = connect(live.identity(f"{name}-f", policy_document(statement("*", "*"))), f"{name}-f", V5)
     with pytest.raises(Closed):  # nobody makes events up
         free.publish(f"$aws/events/presence/connected/{name}", b"{}")
+
+
+def test_registry_events_are_published_when_switched_on(live: Live, name: str, anybody: Callable[..., Device]) -> None:
+    iot, watcher = operator(live), anybody()
+    kinds = ("thing/+", f"thingType/{name}", f"thingTypeAssociation/thing/{name}/thingType/+", "thingGroup/+")
+    watcher.subscribe(*(f"$aws/events/{kind}/+" for kind in kinds))
+    members = f"thingGroupMembership/thingGroup/+/thing/{name}"
+    watcher.subscribe(f"$aws/events/{members}/+", "$aws/events/thingGroupHierarchy/#")
+    iot.create_thing(thingName=f"{name}-before")  # nobody hears of it
+    every = [each for each in iot.describe_event_configurations()["eventConfigurations"] if each.startswith("THING")]
+    iot.update_event_configurations(eventConfigurations={each: {"Enabled": True} for each in every})
+    iot.create_thing_type(thingTypeName=name)
+    made = iot.create_thing(thingName=name, thingTypeName=name, attributePayload={"attributes": {"a": "b"}})
+    top = iot.create_thing_group(thingGroupName=name)
+    iot.create_thing_group(thingGroupName=f"{name}-low", parentGroupName=name)
+    iot.add_thing_to_thing_group(thingGroupName=name, thingName=name)
+    iot.update_event_configurations(eventConfigurations={each: {"Enabled": False} for each in every})
+    iot.delete_thing(thingName=name)  # nor of that
+    seen = dict(told(watcher) for _ in range(7))
+    assert {topic.removeprefix("$aws/events/") for topic in seen} == {
+        f"thingType/{name}/created",
+        f"thing/{name}/created",
+        f"thingTypeAssociation/thing/{name}/thingType/{name}/added",
+        f"thingGroup/{name}/created",
+        f"thingGroup/{name}-low/created",
+        f"thingGroupHierarchy/thingGroup/{name}/childThingGroup/{name}-low/added",
+        f"thingGroupMembership/thingGroup/{name}/thing/{name}/added",
+    }
+    thing = seen[f"$aws/events/thing/{name}/created"]
+    assert thing.pop("eventId")
+    assert thing.pop("timestamp")
+    assert thing == {
+        "eventType": "THING_EVENT",
+        "operation": "CREATED",
+        "accountId": REALM.account,
+        "thingId": made["thingId"],
+        "thingName": name,
+        "versionNumber": 1,
+        "thingTypeName": name,
+        "attributes": {"a": "b"},
+    }
+    low = seen[f"$aws/events/thingGroup/{name}-low/created"]
+    assert low["rootToParentThingGroups"] == [{"groupArn": top["thingGroupArn"], "groupId": top["thingGroupId"]}]
+    assert watcher.messages.empty()

@@ -6,8 +6,8 @@ An event says what changed, not what is to be done; consumers read the records a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import ClassVar, Final
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,7 @@ class ThingUpdated:
     type_name: str | None
     attributes: Mapping[str, str]
     version: int
+    previous_type: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,32 @@ class ThingDeleted:
     thing_name: str
     thing_id: str
     version: int
+    type_name: str | None = field(default=None, compare=False)
+    attributes: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ThingTypeChanged:
+    """*operation*: CREATED, UPDATED (deprecated, too) or DELETED; the type is told as it is then, or was last."""
+
+    kind: ClassVar[str] = "ThingTypeChanged"
+    operation: str
+    type_name: str
+    type_id: str
+    description: str
+    searchable: Sequence[str]
+    deprecated_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ThingGroupChanged:
+    """*operation*: CREATED or UPDATED."""
+
+    kind: ClassVar[str] = "ThingGroupChanged"
+    operation: str
+    group_name: str
+    group: Mapping[str, Any]
+    """As `thing_groups.told` has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +73,8 @@ class ThingGroupDeleted:
 
     kind: ClassVar[str] = "ThingGroupDeleted"
     group_name: str
+    group: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    """As it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +83,8 @@ class GroupMembershipChanged:
     group_name: str
     thing_name: str
     member: bool
+    group_id: str = field(default="", compare=False)
+    thing_id: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +220,8 @@ Event = (
     ThingCreated
     | ThingUpdated
     | ThingDeleted
+    | ThingTypeChanged
+    | ThingGroupChanged
     | ThingGroupDeleted
     | GroupMembershipChanged
     | CertificateStatusChanged
@@ -213,6 +246,8 @@ KINDS: Final[Mapping[str, type[Event]]] = {
         ThingCreated,
         ThingUpdated,
         ThingDeleted,
+        ThingTypeChanged,
+        ThingGroupChanged,
         ThingGroupDeleted,
         GroupMembershipChanged,
         CertificateStatusChanged,

@@ -17,7 +17,7 @@ from fleetgate.errors import AlreadyExists, InvalidRequest, NotFound, VersionCon
 from fleetgate.names import Act, Realm
 from fleetgate.registry import attributes as attribute_rules
 from fleetgate.registry import outbox, pages, statements, tags, things
-from fleetgate.registry.events import GroupMembershipChanged, ThingGroupDeleted
+from fleetgate.registry.events import GroupMembershipChanged, ThingGroupChanged, ThingGroupDeleted
 from fleetgate.registry.pages import Page
 
 MOST_LEVELS: Final = 7
@@ -85,7 +85,23 @@ def create(
         created_at=act.now,
         query=query,
     )
-    return get(tx, act.realm, name)
+    made = get(tx, act.realm, name)
+    outbox.add(tx, act, ThingGroupChanged("CREATED", name, told(tx, act.realm, made)))
+    return made
+
+
+def told(tx: Tx, realm: Realm, group: ThingGroup) -> dict[str, Any]:
+    """A group as events tell of it."""
+    above = [get(tx, realm, name) for name in group.ancestors]
+    return {
+        "id": group.group_id,
+        "version": group.version,
+        "parent": [above[-1].name, above[-1].group_id] if above else None,
+        "root_to_parent": [[each.name, each.group_id] for each in above],
+        "description": group.description,
+        "attributes": dict(group.attributes),
+        "dynamic": group.query is not None,
+    }
 
 
 def find(tx: Tx, realm: Realm, name: str) -> ThingGroup | None:
@@ -139,7 +155,9 @@ def update(
         query=old.query if query is None else query,
         version=old.version + 1,
     )
-    return get(tx, act.realm, name)
+    new = get(tx, act.realm, name)
+    outbox.add(tx, act, ThingGroupChanged("UPDATED", name, told(tx, act.realm, new)))
+    return new
 
 
 def delete(tx: Tx, act: Act, name: str, *, expected_version: int | None = None) -> None:
@@ -155,9 +173,10 @@ def delete(tx: Tx, act: Act, name: str, *, expected_version: int | None = None) 
     if tx.rows("SELECT name FROM thing_groups WHERE realm = :realm AND parent_name = :name LIMIT 1", **values):
         # The space in front is AWS's.
         raise InvalidRequest(f" Cannot delete thing group : {name} when there are still child groups attached to it")
+    was = told(tx, act.realm, group)
     tx.run("DELETE FROM thing_groups WHERE realm = :realm AND name = :name", **values)
     tags.forget(tx, act, "thinggroup", name)
-    outbox.add(tx, act, ThingGroupDeleted(name))
+    outbox.add(tx, act, ThingGroupDeleted(name, was))
 
 
 def page(
@@ -211,7 +230,7 @@ def add_thing(tx: Tx, act: Act, group_name: str, thing_name: str) -> None:
     Raises NotFound, and InvalidRequest when the thing is in another group of that hierarchy or in ten groups already.
     """
     group = static(tx, act.realm, group_name)
-    things.get(tx, act.realm, thing_name)
+    thing = things.get(tx, act.realm, thing_name)
     root = group.root
     members = tx.rows(
         "SELECT root_name, group_name FROM thing_group_members WHERE realm = :realm AND thing_name = :thing",
@@ -237,13 +256,13 @@ def add_thing(tx: Tx, act: Act, group_name: str, thing_name: str) -> None:
         group_path=group.path,
         added_at=act.now,
     )
-    outbox.add(tx, act, GroupMembershipChanged(group_name, thing_name, True))
+    outbox.add(tx, act, GroupMembershipChanged(group_name, thing_name, True, group.group_id, thing.thing_id))
 
 
 def remove_thing(tx: Tx, act: Act, group_name: str, thing_name: str) -> None:
     """RemoveThingFromThingGroup. A thing that is no member is removed already. Raises NotFound."""
     group = static(tx, act.realm, group_name)
-    things.get(tx, act.realm, thing_name)
+    thing = things.get(tx, act.realm, thing_name)
     if tx.run(
         """DELETE FROM thing_group_members
            WHERE realm = :realm AND thing_name = :thing AND root_name = :root AND group_name = :group_name""",
@@ -252,7 +271,7 @@ def remove_thing(tx: Tx, act: Act, group_name: str, thing_name: str) -> None:
         root=group.root,
         group_name=group_name,
     ):
-        outbox.add(tx, act, GroupMembershipChanged(group_name, thing_name, False))
+        outbox.add(tx, act, GroupMembershipChanged(group_name, thing_name, False, group.group_id, thing.thing_id))
 
 
 def page_things(

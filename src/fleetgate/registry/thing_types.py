@@ -11,7 +11,8 @@ from fleetgate import names
 from fleetgate.database.port import Row, Tx
 from fleetgate.errors import AlreadyExists, InvalidRequest, NotFound
 from fleetgate.names import Act, Realm
-from fleetgate.registry import pages, statements, tags
+from fleetgate.registry import outbox, pages, statements, tags
+from fleetgate.registry.events import ThingTypeChanged
 from fleetgate.registry.pages import Page
 
 MOST_SEARCHABLE: Final = 3
@@ -48,7 +49,7 @@ def create(tx: Tx, act: Act, name: str, *, description: str = "", searchable: Se
         deprecated_at=None,
         created_at=act.now,
     ):
-        return get(tx, act.realm, name)
+        return _tell(tx, act, "CREATED", get(tx, act.realm, name))
     existing = get(tx, act.realm, name)
     if existing.description != description or set(existing.searchable) != set(searchable):
         raise AlreadyExists(
@@ -90,7 +91,7 @@ def update(tx: Tx, act: Act, name: str, *, description: str | None = None) -> Th
         name=name,
         description=description,
     )
-    return replace(kind, description=description)
+    return _tell(tx, act, "UPDATED", replace(kind, description=description))
 
 
 def deprecate(tx: Tx, act: Act, name: str, *, undo: bool = False) -> ThingType:
@@ -103,6 +104,7 @@ def deprecate(tx: Tx, act: Act, name: str, *, undo: bool = False) -> ThingType:
             name=name,
             moment=None if undo else act.now,
         )
+        _tell(tx, act, "UPDATED", get(tx, act.realm, name))
     return get(tx, act.realm, name)
 
 
@@ -118,6 +120,7 @@ def delete(tx: Tx, act: Act, name: str) -> None:
         raise InvalidRequest(f"Cannot delete thing type {name} while things have it. Give them another type first.")
     tx.run("DELETE FROM thing_types WHERE realm = :realm AND name = :name", **values)
     tags.forget(tx, act, "thingtype", name)
+    _tell(tx, act, "DELETED", kind)
 
 
 def page(tx: Tx, realm: Realm, after: str | None = None, limit: int = 25) -> Page[ThingType]:
@@ -133,6 +136,14 @@ def page(tx: Tx, realm: Realm, after: str | None = None, limit: int = 25) -> Pag
         realm=str(realm),
         after=pages.name_after(after),
     )
+
+
+def _tell(tx: Tx, act: Act, operation: str, kind: ThingType) -> ThingType:
+    event = ThingTypeChanged(
+        operation, kind.name, kind.type_id, kind.description, list(kind.searchable), kind.deprecated_at
+    )
+    outbox.add(tx, act, event)
+    return kind
 
 
 def _thing_type(row: Row) -> ThingType:

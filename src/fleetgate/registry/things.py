@@ -125,7 +125,7 @@ def update(
             "DELETE FROM thing_attributes WHERE realm = :realm AND thing_name = :name", realm=str(act.realm), name=name
         )
         _index(tx, act, name, wanted)
-    outbox.add(tx, act, ThingUpdated(name, old.thing_id, kind, wanted, old.version + 1))
+    outbox.add(tx, act, ThingUpdated(name, old.thing_id, kind, wanted, old.version + 1, old.type_name))
     return Thing(name, old.thing_id, kind, wanted, old.version + 1, old.created_at, act.now)
 
 
@@ -144,7 +144,7 @@ def delete(tx: Tx, act: Act, name: str, *, expected_version: int | None = None) 
     ):
         raise InvalidRequest(f"Cannot delete. Thing {name} is still attached to one or more principals")
     tx.run("DELETE FROM things WHERE realm = :realm AND name = :name", **values)
-    outbox.add(tx, act, ThingDeleted(name, thing.thing_id, thing.version))
+    outbox.add(tx, act, ThingDeleted(name, thing.thing_id, thing.version, thing.type_name, thing.attributes))
 
 
 def page(

@@ -155,9 +155,11 @@ def test_members(tx: Tx, act: Act, told: Told) -> None:
     thing_groups.add_thing(tx, act, "c", "one")
     thing_groups.add_thing(tx, act, "c", "one")
     thing_groups.add_thing(tx, act, "-z", "one")
+    group, other = (thing_groups.get(tx, act.realm, name) for name in ("c", "-z"))
+    thing = things.get(tx, act.realm, "one")
     assert set(map(repr, told())) == {
-        repr(GroupMembershipChanged("c", "one", True)),
-        repr(GroupMembershipChanged("-z", "one", True)),
+        repr(GroupMembershipChanged("c", "one", True, group.group_id, thing.thing_id)),
+        repr(GroupMembershipChanged("-z", "one", True, other.group_id, thing.thing_id)),
     }
     assert thing_groups.groups_of(tx, act.realm, "one") == ["-z", "c"]
     thing_groups.remove_thing(tx, act, "b", "one")

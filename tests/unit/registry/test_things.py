@@ -17,6 +17,7 @@ Told = Callable[[], list[Event]]
 
 def test_create(tx: Tx, act: Act, told: Told) -> None:
     thing_types.create(tx, act, "lamp")
+    told()
     made = things.create(tx, act, "one", type_name="lamp", attributes={"colour": "red", "empty": ""})
     assert things.get(tx, act.realm, "one") == made
     assert (made.type_name, made.attributes, made.version) == ("lamp", {"colour": "red"}, 1)
