@@ -181,7 +181,7 @@ async def serve(config: Config, reset: Reset | None = None, clock: Callable[[], 
     async with works(config, clock) as opened:
         runtime = opened.runtime
         recorder = Recorder(runtime.database, clock, monotonic)
-        courier = Courier(AWS if config.gateway.mqtt_rules == "aws" else STANDARD, monotonic, recorder)
+        courier = Courier(AWS if config.gateway.mqtt_rules == "aws" else STANDARD, monotonic, recorder, clock)
         happenings = courier.observer = Happenings(runtime, courier)
         await happenings.rules.load()
         await courier.restore()
@@ -190,7 +190,7 @@ async def serve(config: Config, reset: Reset | None = None, clock: Callable[[], 
         told = RegistryEvents(runtime, courier.publish)
         await told.load()
         opened.dispatcher.add(told.consume)
-        doors = HttpDoors(build_api(runtime, None if reset is None else lambda: reset(opened, courier)))
+        doors = HttpDoors(build_api(runtime, None if reset is None else lambda: reset(opened, courier), courier))
         listener = Listener(config.gateway.maximum_connections)
         shown = ServerCertificate(runtime, opened.installation, listener)
         opened.dispatcher.add(shown.consume)

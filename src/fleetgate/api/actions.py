@@ -38,6 +38,9 @@ def asked(tx: Tx, act: Act, operation: Operation, params: Params) -> list[Asked]
         arns = [_of_iam(tx, act, operation.name, params)]
         return [Asked(f"iam:{operation.name}", arn, _policy_named(params)) for arn in arns]
     action = f"iot:{operation.name}"
+    if operation.service == "iot-data" and operation.name == "Publish" and params.get("retain"):
+        topic = act.realm.arn("topic", params["topic"])
+        return [Asked(action, topic), Asked("iot:RetainPublish", topic)]
     return [Asked(action, arn) for arn in _of_iot(act, operation, params)] + list(_passed(operation, params))
 
 

@@ -16,12 +16,14 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from fleetgate import __version__, operators
-from fleetgate.api import actions, reports, table
+from fleetgate.api import actions, data_plane, reports, table
 from fleetgate.api.credential_provider import CredentialProvider
+from fleetgate.api.device_door import DeviceDoor
 from fleetgate.api.handling import Asking, Params, Personal
 from fleetgate.api.refusals import NotServed, TooLarge, TooSlow, answer_to
 from fleetgate.api.revocation import StatusDoor
 from fleetgate.api.services import IOT, SERVICES, Service
+from fleetgate.broker import Broker
 from fleetgate.database.port import Conflict
 from fleetgate.errors import InvalidRequest, Refused, Unavailable, all_of
 from fleetgate.names import NO_ACCOUNT, Act
@@ -48,9 +50,11 @@ OWN: Final = "/_fleetgate/"
 _SHOWN: Final = 200
 
 
-def build(runtime: Runtime, reset: Reset | None = None) -> Api:
-    """The ASGI 3 application; *reset* is what a dev server does to empty itself."""
-    return Api(runtime, reset)
+def build(runtime: Runtime, reset: Reset | None = None, broker: Broker | None = None) -> Api:
+    """The ASGI 3 application; *reset* is what a dev server does to empty itself, *broker* has the live connections."""
+    if broker is None:
+        return Api(runtime, reset)
+    return Api(runtime, reset, {**SERVICES, **data_plane.services(broker)}, DeviceDoor(runtime, broker))
 
 
 @dataclass(slots=True)
@@ -68,13 +72,18 @@ class _Exchange:
 
 class Api:
     def __init__(
-        self, runtime: Runtime, reset: Reset | None = None, services: Mapping[str, Service] = SERVICES
+        self,
+        runtime: Runtime,
+        reset: Reset | None = None,
+        services: Mapping[str, Service] = SERVICES,
+        devices: DeviceDoor | None = None,
     ) -> None:
         """*services* go by the name in a signature's scope. Raises RuntimeError where one and its model differ."""
         self._runtime = runtime
         self._reset = reset
         self._operators = Operators(runtime)
         self._services = services
+        self._devices = devices
         for service in services.values():
             table.check(service.model, service.operations)
         self._status = StatusDoor(runtime)
@@ -114,6 +123,8 @@ class Api:
             request = Request(
                 scope["method"], raw_path, scope["query_string"].decode("latin-1"), _headers(scope["headers"]), body
             )
+            if self._devices is not None and self._devices.serves(scope, request):
+                return await self._devices.answer(scope, request, exchange.act)
             return await self._run(exchange, request)
         except Exception as error:  # noqa: BLE001 # whatever it is, the client gets an answer and the log the rest
             self._note(exchange, f"{scope['method']} {raw_path}"[:_SHOWN], error)

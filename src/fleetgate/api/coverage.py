@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Collection
 from typing import Final
 
-from fleetgate.api.services import SERVICES, Service
+from fleetgate.api.data_plane import ANSWERS
+from fleetgate.api.services import SERVICES
+from fleetgate.wire.restjson import model
+from fleetgate.wire.restjson.model import Model
 
 _HEAD: Final = """\
 # Coverage
@@ -56,7 +60,8 @@ def page() -> str:
     """docs/coverage.md."""
     lines = _HEAD.splitlines()
     for service in SERVICES.values():
-        lines += ["", *_section(service)]
+        lines += ["", *_section(service.model, service.operations)]
+    lines += ["", *_section(model.load("iot-data"), ANSWERS)]
     lines += ["", "## Why not", "", "| operations | why they are not served |", "| --- | --- |"]
     lines += [f"| {group} | {why} |" for group, why in _WHY_NOT.items()]
     return "\n".join(lines) + "\n"
@@ -67,10 +72,10 @@ def out_of_scope(operation: str) -> str | None:
     return next((group for group, pattern in _OUT_OF_SCOPE if re.search(pattern, operation)), None)
 
 
-def _section(service: Service) -> list[str]:
-    every, served = service.model.operations, service.operations
-    names = sorted(every if service.name in _WHOLE else served)
-    lines = [f"## {service.name}", "", f"{len(served)} of {len(every)} operations are served."]
+def _section(known: Model, served: Collection[str]) -> list[str]:
+    every = known.operations
+    names = sorted(every if known.service in _WHOLE else served)
+    lines = [f"## {known.service}", "", f"{len(served)} of {len(every)} operations are served."]
     if len(names) < len(every):
         lines[-1] += " They are:"
     lines += ["", "| operation | state |", "| --- | --- |"]

@@ -29,6 +29,10 @@ class NotServed(Exception):
     """Part of AWS, and not of this version. The message says what is missing."""
 
 
+class NotConfirmed(Exception):
+    """A client did not acknowledge a message in time."""
+
+
 class TooLarge(Exception):
     """The request's body is longer than any operation needs."""
 
@@ -83,6 +87,8 @@ def _told(error: Exception, operation: Operation | None, request_id: str) -> tup
             return "MethodNotAllowedException" if error.allowed else "UnknownOperationException", str(error)
         case NotServed():
             return _NOT_SERVED, str(error)
+        case NotConfirmed():
+            return "GatewayTimeoutException", str(error)
         case TooLarge():
             return "RequestEntityTooLargeException", str(error)
         case TooSlow():

@@ -15,15 +15,18 @@ from typing import Any, Protocol
 
 import structlog
 
+from fleetgate.access import Principal
+from fleetgate.broker import Connection
 from fleetgate.gateway import eager
-from fleetgate.gateway.observer import SERVER, Nobody, Observer, Origin
+from fleetgate.gateway.departed import Departed
+from fleetgate.gateway.observer import SERVER, Departure, Nobody, Observer, Origin, Visit
 from fleetgate.gateway.recorder import Recorder
 from fleetgate.names import Realm, certificate_of
 from fleetgate.provisioning.just_in_time import registered_event
 from fleetgate.registry import events, outbox
 from fleetgate.registry.certificates import Status
 from fleetgate.wire.mqtt.errors import Reason
-from fleetgate.wire.mqtt.packets import Publish, QoS
+from fleetgate.wire.mqtt.packets import Publish, QoS, Subscription
 from fleetgate.wire.mqtt.rules import Rules
 from fleetgate.wire.mqtt.switchboard import Sink, Switchboard
 
@@ -49,18 +52,34 @@ class Guest(Sink, Protocol):
 
     def dismiss(self, reason: Reason, message: str) -> None: ...
 
+    def seen(self) -> Connection:
+        """What is known of it."""
+
+    def hand(self, message: Publish) -> Awaitable[None] | None:
+        """Deliver outside of every subscription; what is given back is done when it was acknowledged."""
+
     def tick(self, now: int) -> None:
         """Close if the peer has been silent for too long."""
 
 
 class Courier:
-    def __init__(self, rules: Rules, clock: Callable[[], int], recorder: Recorder | None = None) -> None:
-        """*recorder* keeps what has to outlive the process; without one nothing does."""
+    def __init__(
+        self,
+        rules: Rules,
+        clock: Callable[[], int],
+        recorder: Recorder | None = None,
+        utc: Callable[[], int] | None = None,
+    ) -> None:
+        """*recorder* keeps what has to outlive the process; without one nothing does. *clock* gives the milliseconds
+        that sessions go by, *utc* those of the calendar, if they are others.
+        """
         self.rules = rules
         self._recorder = recorder
         shorter = min(rules.session_expiry_most, rules.session_expiry_unattached)
         self.passing = replace(rules, session_expiry_most=shorter)
         """The rules for a certificate that is not one device's own: its sessions do not last."""
+        self._ahead = (utc or clock)() - clock()
+        self._departed = Departed(utc or clock)
         self.observer: Observer = Nobody()
         """Told of what happens at the door."""
         self.changes = 0
@@ -95,6 +114,55 @@ class Courier:
         if written is None or observed is None:
             return written or observed
         return _both(written, observed)
+
+    # -- for those who speak HTTP (`fleetgate.broker`) ---------------------------------------------------------------
+
+    def publish_as(self, realm: Realm, message: Publish, principal: Principal) -> Awaitable[None] | None:
+        return self.publish(realm, message, Origin(None, principal))
+
+    def can_retain(self, realm: Realm, topic: str) -> bool:
+        return self.switchboard(realm).can_retain(topic)
+
+    def retained(self, realm: Realm, topic: str) -> tuple[Publish, int] | None:
+        kept = self.switchboard(realm).retained
+        message, came = kept.get(topic, self.now()), kept.came(topic)
+        return None if message is None or came is None else (message, came + self._ahead)
+
+    def retained_topics(self, realm: Realm) -> Sequence[str]:
+        return self.switchboard(realm).retained.topics()
+
+    def connection(self, realm: Realm, client_id: str) -> Connection | None:
+        switchboard = self.switchboard(realm)
+        guest, session = switchboard.sink(client_id), switchboard.session(client_id)
+        if guest is not None:
+            return guest.seen()
+        return self._departed.seen(realm, client_id, None if session is None else session.expiry)
+
+    def subscriptions(self, realm: Realm, client_id: str) -> Sequence[Subscription] | None:
+        session = self.switchboard(realm).session(client_id)
+        return None if session is None else tuple(session.subscriptions.values())
+
+    def end_connection(self, realm: Realm, client_id: str, *, clean: bool, send_will: bool) -> bool:
+        switchboard = self.switchboard(realm)
+        guest = switchboard.sink(client_id)
+        if guest is None:
+            return False
+        switchboard.detach(client_id, guest, self.now(), send_will=send_will, keep_session=not clean)
+        guest.dismiss(Reason.ADMINISTRATIVE_ACTION, "an operator ended the connection")
+        return True
+
+    def send(self, realm: Realm, client_id: str, message: Publish) -> Awaitable[None] | bool:
+        guest = self.switchboard(realm).sink(client_id)
+        if guest is None or not guest.may_receive(message.topic):
+            return False
+        return guest.hand(message) or True
+
+    def left(self, visit: Visit, why: Departure) -> None:
+        """A connection that was let in is over."""
+        self._departed.add(visit.realm, visit.client_id, why)
+        self.observer.disconnected(visit, why)
+
+    # -- what outlives the process -----------------------------------------------------------------------------------
 
     def mark(self) -> int:
         """Before something is asked of a switchboard: for `written`."""
@@ -166,6 +234,7 @@ class Courier:
         """Send everybody away and forget every session and retained message (a dev server's reset)."""
         self.dismiss(Reason.ADMINISTRATIVE_ACTION, "the server was reset")
         self._switchboards.clear()
+        self._departed.clear()
         if self._recorder is not None:
             await self._recorder.forget()
         self.observer.emptied()

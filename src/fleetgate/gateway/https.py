@@ -59,13 +59,10 @@ class HttpDoors:
     def door(self, visitor: Visitor | None = None) -> asyncio.Protocol:
         """The protocol for one connection; *visitor* is the device at the other end of the TLS, an operator is none.
 
-        A device without a certificate is turned away at once: nothing here is for it.
+        A device may come without a certificate, and sign its requests.
         """
         if visitor is None:
             return self._admit(self._operators, MOST_OPERATORS)
-        if visitor.certificate is None:
-            log.info("connection turned away", reason="no client certificate", address=visitor.address)
-            return Turned()
         protocol = self._admit(self._devices, MOST_DEVICES)
         if isinstance(protocol, _Door):
             protocol.app = _Told(protocol.app, visitor)
@@ -162,11 +159,10 @@ class _Told:
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         certificate = self._visitor.certificate
-        assert certificate is not None
         scope.setdefault("extensions", {})["tls"] = {
             "server_cert": None,
-            "client_cert_chain": [certificate.public_bytes(Encoding.PEM).decode()],
-            "client_cert_name": certificate.subject.rfc4514_string(),
+            "client_cert_chain": [] if certificate is None else [certificate.public_bytes(Encoding.PEM).decode()],
+            "client_cert_name": None if certificate is None else certificate.subject.rfc4514_string(),
             "client_cert_error": None,
             "tls_version": None,
             "cipher_suite": None,

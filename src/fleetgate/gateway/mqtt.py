@@ -10,6 +10,7 @@ from typing import ClassVar
 import structlog
 
 from fleetgate.access import CertificatePrincipal, Grounds, Principal
+from fleetgate.broker import Connection
 from fleetgate.errors import FleetgateError, Refused
 from fleetgate.gateway import reserved
 from fleetgate.gateway.conversation import Conversation
@@ -56,6 +57,9 @@ class Door(Conversation):
         self._runtime, self._entrance, self._visitor = runtime, entrance, visitor
         self._session: Session | None = None
         self._farewell: Disconnect | None = None
+        self._clean = True
+        self._connected_at = 0
+        self._awaited: dict[int, asyncio.Future[None]] = {}  # by packet identifier: who waits for the PUBACK
         self._judging: asyncio.Task[None] | None = None
         self._outdated = False  # the rights: something they rest on has changed since they were looked up
 
@@ -66,7 +70,9 @@ class Door(Conversation):
         if self._session is not None:
             self._courier.switchboard(self.realm).detach(self.client_id, self, self._courier.now(), self._farewell)
             why = departure(self._ending, said_goodbye=self._farewell is not None)
-            self._courier.observer.disconnected(self, why)
+            self._courier.left(self, why)
+            for waiting in self._awaited.values():
+                waiting.cancel()
 
     def _take(self, packet: Packet) -> Awaitable[None] | None:
         return self._TAKE[type(packet)](self, packet)
@@ -150,6 +156,7 @@ class Door(Conversation):
         owner = Owner(self.actor, self.thing == self.client_id, rules.session_expiry_most)
         attached = switchboard.attach(packet, self, now, owner)
         self._session = attached.session
+        self._clean, self._connected_at = packet.clean_start, self._runtime.clock()
         self._patience.cancel()
         if attached.displaced is not None:
             attached.displaced.dismiss(Reason.SESSION_TAKEN_OVER, "another connection came with this client id")
@@ -223,6 +230,8 @@ class Door(Conversation):
 
     def _take_puback(self, packet: PubAck) -> None:
         assert self._session is not None
+        if (waiting := self._awaited.pop(packet.packet_id, None)) is not None and not waiting.done():
+            waiting.set_result(None)
         self._courier.switchboard(self.realm).acknowledged(self._session, packet.packet_id, self._courier.now())
 
     # -- SUBSCRIBE ---------------------------------------------------------------------------------------------------
@@ -328,6 +337,32 @@ class Door(Conversation):
     @property
     def address(self) -> str:
         return self._visitor.address
+
+    def seen(self) -> Connection:
+        """As the API shows it."""
+        assert self._session is not None
+        peer, ours = (self._transport.get_extra_info(name) or ("", 0) for name in ("peername", "sockname"))
+        return Connection(
+            self.client_id,
+            self._clean,
+            self._session.expiry,
+            connected_at=self._connected_at,
+            thing=self.thing,
+            keep_alive=self._connection.keep_alive,
+            source=(str(peer[0]), int(peer[1])),
+            target=(str(ours[0]), int(ours[1])),
+        )
+
+    def hand(self, message: Publish) -> Awaitable[None] | None:
+        """Deliver outside of every subscription; with QoS 1, done when it was acknowledged."""
+        assert self._session is not None
+        ready = self._session.deliver(message, self._courier.now())
+        if ready is not None:
+            self.deliver(ready)
+        if ready is None or ready.packet_id is None:
+            return None
+        waiting = self._awaited[ready.packet_id] = asyncio.get_running_loop().create_future()
+        return waiting
 
     def holds(self, policy: str) -> bool:
         return self._standing.holds(policy)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from fleetgate.broker import Connection
 from fleetgate.gateway.courier import Courier
 from fleetgate.names import Realm
 from fleetgate.registry import events, outbox
@@ -39,6 +40,12 @@ class Someone:
 
     def dismiss(self, reason: Reason, message: str) -> None:
         self.dismissed.append((reason, message))
+
+    def seen(self) -> Connection:
+        return Connection("c", clean=True, session_expiry=0)
+
+    def hand(self, message: Publish) -> None:
+        self.delivered.append(message)
 
     def tick(self, now: int) -> None:
         self.ticks.append(now)

@@ -77,14 +77,12 @@ async def test_a_device_is_introduced(hall: Hall, app: App) -> None:
     door.connection_lost(None)
 
 
-async def test_nobody_is_turned_away_at_once(app: App) -> None:
-    wire, door = HttpWire(), HttpDoors(app).door(Visitor(None))
-    door.connection_made(wire)
-    assert wire.over
-    assert not wire.sent
-    door.data_received(REQUEST)
-    await asyncio.sleep(0)
-    assert app.scopes == []
+async def test_without_a_certificate_nobody_is_introduced(app: App) -> None:
+    door, wire = await ask(HttpDoors(app), Visitor(None))
+    await wire.answered()
+    told = app.scopes[0]["extensions"]["tls"]
+    assert (told["client_cert_chain"], told["client_cert_name"]) == ([], None)
+    door.connection_lost(None)
 
 
 async def test_operators_come_without_tls(app: App) -> None:

@@ -117,6 +117,7 @@ _STATUS: Final = {
     "AccessDeniedException": 403,
     "ExpiredTokenException": 403,
     "ForbiddenException": 403,
+    "GatewayTimeoutException": 504,
     "IncompleteSignatureException": 403,
     "InternalFailure": 500,
     "InternalFailureException": 500,
