@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TypeAlias
 
@@ -75,6 +75,8 @@ class AuthorizerPrincipal:
     """When the function is to be asked again, in milliseconds UTC."""
     ends_at: int | None = None
     """When the connection has to end, in milliseconds UTC."""
+    presented: object = field(default=None, repr=False, compare=False)
+    """What it brought with it, for the function to be asked with again: secrets."""
 
     @property
     def actor(self) -> str:

@@ -88,6 +88,14 @@ def realm(tx: Tx, config: GatewayConfig, server_name: str | None) -> Realm | Non
     return None if told is None else told.realm
 
 
+def check(domain: DomainConfiguration, protocol: str, *authentications: str) -> None:
+    """Raises AccessDenied where *domain* takes another applicationProtocol, or none of these authenticationTypes."""
+    if domain.application_protocol not in {"DEFAULT", protocol}:
+        raise AccessDenied(f"Domain configuration {domain.name} takes {domain.application_protocol}, not {protocol}.")
+    if domain.authentication_type not in {"DEFAULT", *authentications}:
+        raise AccessDenied(f"Domain configuration {domain.name} takes {domain.authentication_type} alone.")
+
+
 def is_reserved(config: GatewayConfig, domain_name: str) -> bool:
     """Whether no user may have *domain_name*: it is shared, or below the suffix, where names are given out."""
     suffix = config.endpoint_suffix

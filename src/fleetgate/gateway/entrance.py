@@ -6,16 +6,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from fleetgate import access, endpoints
-from fleetgate.access import CertificatePrincipal, Grounds, Principal
+from fleetgate.access import AuthorizerPrincipal, CertificatePrincipal, Grounds, Principal
 from fleetgate.database.port import Tx
 from fleetgate.errors import Refused
+from fleetgate.gateway.authorized import AuthorizedEntrance
 from fleetgate.gateway.listener import Visitor
 from fleetgate.names import Realm
 from fleetgate.pki import certificate
 from fleetgate.policy.evaluate import Rights
+from fleetgate.provisioning.authorizer_choice import CUSTOM
+from fleetgate.provisioning.custom_authentication import names_authorizer, of_mqtt
 from fleetgate.provisioning.just_in_time import JustInTime
 from fleetgate.runtime import Runtime
 from fleetgate.wire.mqtt.packets import V5, Connect
+
+_PROTOCOL = "SECURE_MQTT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,7 @@ class Entrance:
 
     def __init__(self, runtime: Runtime, newcomers: JustInTime) -> None:
         self._runtime, self._newcomers = runtime, newcomers
+        self._authorized = AuthorizedEntrance(runtime)
 
     async def authenticate(
         self, visitor: Visitor, packet: Connect, client_id: str, *, lasting: bool
@@ -42,27 +48,43 @@ class Entrance:
         *lasting*: the session that is asked for would outlive what a passing client is given. With a certificate and
         SQLite this never waits.
         """
-        if visitor.certificate is None:
-            return None
+        if visitor.certificate is None or names_authorizer(packet.username):
+            return await self._by_authorizer(visitor, packet, client_id)
         fingerprint = certificate.fingerprint(visitor.certificate)
         now, address, server_name = self._runtime.clock(), visitor.address, visitor.server_name
 
-        def look(tx: Tx) -> Admission:
-            home = endpoints.realm(tx, self._runtime.config.gateway, server_name)
-            found = access.identify(tx, fingerprint, now, home)
+        def look(tx: Tx) -> Admission | None:
+            home = endpoints.home(tx, self._runtime.config.gateway, server_name)
+            if home is not None and home.domain is not None:
+                if home.domain.authentication_type in CUSTOM:
+                    return None
+                endpoints.check(home.domain, _PROTOCOL, "AWS_X509")
+            found = access.identify(tx, fingerprint, now, None if home is None else home.realm)
             passing = lasting and not access.is_device(tx, found)
             return Admission(found, access.grounds(tx, found, client_id, address), passing)
 
         try:
-            return await self._runtime.database.glance(look)
+            admission = await self._runtime.database.glance(look)
         except Refused:
             # A certificate of a registered CA is taken in for the next connection; this one ends all the same.
             if await self._newcomers.meet(visitor.certificate, visitor.server_name):
                 return None
             raise
+        return admission or await self._by_authorizer(visitor, packet, client_id)
+
+    async def _by_authorizer(self, visitor: Visitor, packet: Connect, client_id: str) -> Admission | None:
+        presented = of_mqtt(packet.username, packet.password, packet.client_id, visitor.server_name)
+        principal = await self._authorized.admit(visitor, presented, _PROTOCOL, "Connect")
+        if principal is None:
+            return None
+        address = visitor.address
+        found = await self._runtime.database.glance(lambda tx: access.grounds(tx, principal, client_id, address))
+        return Admission(principal, found, passing=False)
 
     async def look_again(self, principal: Principal, client_id: str, address: str) -> tuple[Principal, Grounds]:
         """The principal and its rights as they stand now. Raises Refused when it may no longer be here."""
+        if isinstance(principal, AuthorizerPrincipal):
+            principal = await self._authorized.refreshed(principal)
 
         def look(tx: Tx) -> tuple[Principal, Grounds]:
             found = principal

@@ -17,7 +17,7 @@ from fleetgate.gateway.conversation import Conversation
 from fleetgate.gateway.courier import Courier, Guest
 from fleetgate.gateway.entrance import Entrance, called, questions
 from fleetgate.gateway.listener import Visitor
-from fleetgate.gateway.observer import Origin, departure
+from fleetgate.gateway.observer import Departure, Origin, departure
 from fleetgate.gateway.standing import Standing
 from fleetgate.names import NO_ACCOUNT, Act
 from fleetgate.provisioning.claim import Asker
@@ -70,6 +70,8 @@ class Door(Conversation):
         if self._session is not None:
             self._courier.switchboard(self.realm).detach(self.client_id, self, self._courier.now(), self._farewell)
             why = departure(self._ending, said_goodbye=self._farewell is not None)
+            if why is Departure.AUTH_ERROR and self._standing.overstayed():
+                why = Departure.CUSTOMAUTH_TTL_EXPIRATION
             self._courier.left(self, why)
             for waiting in self._awaited.values():
                 waiting.cancel()
@@ -402,3 +404,5 @@ class Door(Conversation):
             self._close(Reason.KEEP_ALIVE_TIMEOUT, "nothing was heard for one and a half keep-alives")
         elif self._standing.expired():
             self.dismiss(Reason.NOT_AUTHORIZED, "the credentials of this connection have expired")
+        elif self._standing.outlived() and (self._judging is None or self._judging.done()):
+            self.judge_anew()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import structlog
 
-from fleetgate.access import Grounds, Principal
+from fleetgate.access import AuthorizerPrincipal, Grounds, Principal
 from fleetgate.names import Act
 from fleetgate.runtime import Refusal, Runtime
 
@@ -55,6 +55,17 @@ class Standing:
 
     def act(self) -> Act:
         return self._runtime.act(self.realm, self.principal.actor)
+
+    def outlived(self) -> bool:
+        """Its policies are to be asked for again."""
+        principal = self.principal
+        if not isinstance(principal, AuthorizerPrincipal) or principal.refresh_at is None:
+            return False
+        return principal.refresh_at <= self._runtime.clock()
+
+    def overstayed(self) -> bool:
+        """An authorizer gave it a time, and that is over."""
+        return isinstance(self.principal, AuthorizerPrincipal) and self.expired()
 
     def expired(self) -> bool:
         """Its credentials were good for a time, and that is over."""

@@ -88,12 +88,8 @@ def names_authorizer(username: str | None) -> bool:
     return username is not None and NAME in username
 
 
-def of_mqtt(
-    username: str | None, password: bytes | None, client_id: str, server_name: str | None, tls: Mapping[str, str]
-) -> Presented:
-    """Of a CONNECT; *tls* is what its certificate adds to the function's `protocolData.tls`. The user name goes to the
-    function whole, with its query.
-    """
+def of_mqtt(username: str | None, password: bytes | None, client_id: str, server_name: str | None) -> Presented:
+    """Of a CONNECT. The user name goes to the function whole, with its query."""
     mqtt: dict[str, str] = {}
     if username is not None:
         mqtt["username"] = username
@@ -102,16 +98,14 @@ def of_mqtt(
     if client_id:
         mqtt["clientId"] = client_id
     parameters = _query((username or "").partition("?")[2])
-    return _presented(parameters, ("tls", "mqtt"), {"tls": _tls(server_name, tls), "mqtt": mqtt})
+    return _presented(parameters, ("tls", "mqtt"), {"tls": _tls(server_name), "mqtt": mqtt})
 
 
-def of_http(
-    headers: Mapping[str, str], query: str, server_name: str | None, tls: Mapping[str, str], *protocols: str
-) -> Presented:
+def of_http(headers: Mapping[str, str], query: str, server_name: str | None) -> Presented:
     """Of a request; *headers* in small letters win over the *query*, which comes without its question mark."""
     http = {"headers": dict(headers), "queryString": f"?{query}" if query else ""}
-    data = {"tls": _tls(server_name, tls), "http": http}
-    return _presented({**_query(query), **headers}, ("tls", "http", *protocols), data)
+    data = {"tls": _tls(server_name), "http": http}
+    return _presented({**_query(query), **headers}, ("tls", "http"), data)
 
 
 def with_mqtt(presented: Presented, connect: Presented) -> Presented:
@@ -129,8 +123,8 @@ def _presented(parameters: Mapping[str, str], protocols: tuple[str, ...], data: 
     return Presented(parameters.get(NAME), parameters.get(SIGNATURE), parameters, protocols, data)
 
 
-def _tls(server_name: str | None, more: Mapping[str, str]) -> dict[str, str]:
-    return {**({} if server_name is None else {"serverName": server_name}), **more}
+def _tls(server_name: str | None) -> dict[str, str]:
+    return {} if server_name is None else {"serverName": server_name}
 
 
 def _query(text: str) -> dict[str, str]:

@@ -93,6 +93,15 @@ def find_default(tx: Tx, realm: Realm) -> Authorizer | None:
     return _authorizer(rows[0]) if rows else None
 
 
+def find_everywhere(tx: Tx, name: str | None) -> list[tuple[Realm, Authorizer]]:
+    """At most two of the installation's authorizers of this name, or for None of the default ones."""
+    if name is None:
+        rows = tx.rows("SELECT * FROM authorizers WHERE is_default = 1 LIMIT 2")
+    else:
+        rows = tx.rows("SELECT * FROM authorizers WHERE name = :name LIMIT 2", name=name)
+    return [(Realm.parse(row["realm"]), _authorizer(row)) for row in rows]
+
+
 def update(tx: Tx, act: Act, changed: Authorizer) -> Authorizer:
     """Put *changed*, which has a known name, in the place of what there is. Raises NotFound."""
     get(tx, act.realm, changed.name)

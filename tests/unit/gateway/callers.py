@@ -184,9 +184,13 @@ class Hall:
         )
         return identity.fingerprint
 
-    def call(self, certificate: x509.Certificate | None, runtime: Runtime | None = None) -> Caller:
+    def call(
+        self, certificate: x509.Certificate | None, runtime: Runtime | None = None, server_name: str | None = None
+    ) -> Caller:
         here = runtime or self.runtime
-        caller = Caller(Door(here, self.courier, Entrance(here, JustInTime(here)), Visitor(certificate)))
+        caller = Caller(
+            Door(here, self.courier, Entrance(here, JustInTime(here)), Visitor(certificate, server_name=server_name))
+        )
         self.callers.append(caller)
         return caller
 

@@ -50,7 +50,7 @@ def signature(key: Any, token: str) -> str:
 
 def test_a_user_name_with_its_query() -> None:
     username = "me?x-amz-customauthorizer-name=my%2Dauth&x-amz-customauthorizer-signature=a+b/c%3D%3D&token=t%26u"
-    found = custom.of_mqtt(username, b"\xff", "client", "iot.example", {})
+    found = custom.of_mqtt(username, b"\xff", "client", "iot.example")
     assert (found.authorizer, found.signature) == ("my-auth", "a+b/c==")
     assert found.token_for(authorizer()) == "t&u"
     assert found.token_for(authorizer(token_key_name="other")) is None
@@ -63,12 +63,12 @@ def test_a_user_name_with_its_query() -> None:
 
 
 def test_what_is_not_sent_is_not_shown() -> None:
-    found = custom.of_mqtt(None, None, "", None, {})
+    found = custom.of_mqtt(None, None, "", None)
     assert (found.authorizer, found.signature, found.data) == (None, None, {"tls": {}, "mqtt": {}})
 
 
 def test_metrics_behind_a_second_question_mark_are_no_part_of_the_token() -> None:
-    found = custom.of_mqtt("me?x-amz-customauthorizer-name=a&token=t?SDK=JavaV2&Version=1", None, "c", None, {})
+    found = custom.of_mqtt("me?x-amz-customauthorizer-name=a&token=t?SDK=JavaV2&Version=1", None, "c", None)
     assert (found.authorizer, found.token_for(authorizer())) == ("a", "t")
 
 
@@ -79,7 +79,7 @@ def test_user_names_that_ask_for_no_authorizer(username: str | None) -> None:
 
 def test_headers_win_over_the_query() -> None:
     headers = {"x-amz-customauthorizer-name": "header", "token": "h"}
-    found = custom.of_http(headers, "x-amz-customauthorizer-name=query&other=1", "iot.example", {})
+    found = custom.of_http(headers, "x-amz-customauthorizer-name=query&other=1", "iot.example")
     assert (found.authorizer, found.token_for(authorizer(token_key_name="Token"))) == ("header", "h")
     assert found.protocols == ("tls", "http")
     query = "?x-amz-customauthorizer-name=query&other=1"
@@ -87,17 +87,17 @@ def test_headers_win_over_the_query() -> None:
 
 
 def test_a_connect_over_a_websocket_has_both() -> None:
-    request = custom.of_http({"token": "t"}, "x-amz-customauthorizer-name=a", "iot.example", {})
-    both = custom.with_mqtt(request, custom.of_mqtt("me", b"p", "c", "iot.example", {}))
+    request = custom.of_http({"token": "t"}, "x-amz-customauthorizer-name=a", "iot.example")
+    both = custom.with_mqtt(request, custom.of_mqtt("me", b"p", "c", "iot.example"))
     assert (both.authorizer, both.token_for(authorizer()), both.protocols) == ("a", "t", ("tls", "http", "mqtt"))
     assert set(both.data) == {"tls", "http", "mqtt"}
-    named = custom.of_mqtt("?x-amz-customauthorizer-name=b", None, "c", "iot.example", {})
+    named = custom.of_mqtt("?x-amz-customauthorizer-name=b", None, "c", "iot.example")
     assert custom.with_mqtt(request, named).authorizer == "b"
 
 
 def test_nothing_that_was_presented_is_shown() -> None:
     secret = "s3cret"
-    found = custom.of_mqtt(f"{secret}?token={secret}", secret.encode(), secret, None, {})
+    found = custom.of_mqtt(f"{secret}?token={secret}", secret.encode(), secret, None)
     assert secret not in repr(found)
     assert secret not in repr(replace(found, token=secret, signature=secret))
 
@@ -217,7 +217,7 @@ async def desk(tmp_path: Path) -> Any:
         yield CustomAuthentication(replace(house.runtime, functions=functions)), functions
 
 
-CONNECT = custom.of_mqtt("me?token=t", b"secret", "c", "iot.example", {})
+CONNECT = custom.of_mqtt("me?token=t", b"secret", "c", "iot.example")
 
 
 async def test_the_function_is_given_awss_event(desk: Any) -> None:
