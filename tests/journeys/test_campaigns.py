@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
+import pytest
 from tests.fleet import ClaimFleet, make_fleet, options, running_server
 from tests.server import PATIENCE, REALM, policy_document, production_policy
 
@@ -48,20 +50,27 @@ async def active(server: Server, thing: str) -> list[str]:
     return [each.fingerprint for each in found if each.status is Status.ACTIVE]
 
 
-async def test_a_fleet_renews_and_who_never_comes_is_listed(tmp_path: Path) -> None:
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def database(request: pytest.FixtureRequest) -> dict[str, Any]:
+    return {} if request.param == "sqlite" else {"database__url": request.getfixturevalue("postgres_url")}
+
+
+async def test_a_fleet_renews_and_who_never_comes_is_listed(tmp_path: Path, database: dict[str, Any]) -> None:
     stores = {name: MemoryStore() for name in NAMES}
-    before: dict[str, str] = {}
-    async with running_server(tmp_path / "data") as server:
+    before: dict[str, Any] = {}
+    async with running_server(tmp_path / "data", **database) as server:
         fleet = await make_fleet(server.runtime, tmp_path / "claim")
         await allow_asking(server, fleet)
         for name, store in stores.items():
             before[name] = (await provision(options(server, fleet, name), fleet.claim, store)).certificate_id
         act = server.runtime.act(REALM, "me")
         pace = Pace(per_minute=60_000, patience=1_000, outstanding=3)
-        await campaign.create(server.runtime, act, "spring", Selection(), pace)
+        ours = server.runtime.issuer.fingerprint
+        selection = Selection(expiring_before=2**62, issued_by=ours, key_kind="ec", things=NAMES)
+        await campaign.create(server.runtime, act, "spring", selection, pace)
         # Nobody waits yet: the announcements stay for whoever comes later, over a restart as well.
         await until(server, {"NOTIFIED": 4})
-    async with running_server(tmp_path / "data") as server:
+    async with running_server(tmp_path / "data", **database) as server:
 
         async def next_of(name: str) -> Result:
             return await anext(attend(options(server, fleet, name), stores[name]))

@@ -75,8 +75,12 @@ async def test_the_same_key_gets_a_new_certificate(tmp_path: Path, rule: Reprovi
         assert revoked.covers == 1
 
 
-async def test_nothing_is_left_of_a_device_that_was_scrapped(tmp_path: Path) -> None:
-    async with running_server(tmp_path / "data") as server:
+@pytest.mark.parametrize("database", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+async def test_nothing_is_left_of_a_device_that_was_scrapped(
+    tmp_path: Path, database: str, request: pytest.FixtureRequest
+) -> None:
+    where = {} if database == "sqlite" else {"database__url": request.getfixturevalue("postgres_url")}
+    async with running_server(tmp_path / "data", **where) as server:
         fleet = await make_fleet(server.runtime, tmp_path / "claim")
         store, other = MemoryStore(), MemoryStore()
         await provision(options(server, fleet, "SN-1"), fleet.claim, store)
@@ -90,6 +94,8 @@ async def test_nothing_is_left_of_a_device_that_was_scrapped(tmp_path: Path) -> 
         assert switchboard.session("SN-1") is None
         again = await act_on(server, lambda tx, act: end_of_life.decommission(tx, act, "SN-1"))
         assert again.record == "none"
+        revoked = await revocation.current_list(server.runtime, server.runtime.issuer)
+        assert (revoked.number, revoked.covers) == (1, 1)
         names = await server.runtime.database.read(lambda tx: things.page(tx, REALM))
         assert [each.name for each in names.items] == ["SN-10"]
         await (await connected(server, other, "SN-10")).disconnect()
