@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint types imports unit fix bench bench-idle bench-bulk lock docs clean
+.PHONY: help setup demo test check lint types imports unit fix bench bench-idle bench-bulk bench-registry lock docs clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -56,6 +56,9 @@ bench-idle: $(VENV)/dev.stamp ## ten thousand idle devices, and all of them comi
 
 bench-bulk: $(VENV)/dev.stamp ## a bulk registration of 100,000 lines, killed half-way (minutes)
 	@$(BIN)/python -m bench.bulk
+
+bench-registry: $(VENV)/dev.stamp ## reads and searches of a registry with up to a million things (minutes; disk: 1.2 GB)
+	@$(BIN)/python -m bench.registry
 
 lock: ## resolve the locked dependencies anew (needs uv)
 	uv pip compile --universal --generate-hashes --python-version 3.11 --upgrade --no-header -q pyproject.toml --group build -o requirements/runtime.txt

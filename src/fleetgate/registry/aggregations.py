@@ -50,7 +50,7 @@ def _of_branch(tx: Tx, realm: Realm, branch: Branch, field: str) -> list[tuple[s
     values = Values("a")
     value, join = _value(field, values)
     streams = branch.streams()
-    term, stream = streams[search_streams.shortest(tx, str(realm), [stream for _, stream in streams])]
+    term, stream = streams[search_streams.shortest(tx, str(realm), [stream for _, stream in streams])[0]]
     where = " AND ".join(
         [*stream.within(None, None, values), *branch.rest(term, stream, values), f"{value} IS NOT NULL"]
     )

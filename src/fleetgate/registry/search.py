@@ -238,10 +238,29 @@ class _Search:
         streams = branch.streams()
         chosen = place.stream
         if chosen is None:
-            chosen = search_streams.shortest(self._tx, self._realm, [stream for _, stream in streams])
+            chosen = self._choose(branch, streams)
         if chosen >= len(streams) or (place.key is not None and len(place.key) != len(streams[chosen][1].columns)):
             raise InvalidRequest(_BAD_TOKEN)
         return self._along(branch, *streams[chosen], _Place(place.branch, chosen, place.key))
+
+    def _choose(self, branch: Branch, streams: Sequence[tuple[Node | None, Stream]]) -> int:
+        """A short stream; among long ones that which brings most in its first rows, and where none brings anything the
+        shortest.
+        """
+        alone = [stream for _, stream in streams]
+        best, length = search_streams.shortest(self._tx, self._realm, alone, search_streams.SHORT)
+        if length < search_streams.SHORT:
+            return best
+        hits = [self._hits(branch, term, stream) for term, stream in streams]
+        if any(hits):
+            return hits.index(max(hits))
+        return search_streams.shortest(self._tx, self._realm, alone)[0]
+
+    def _hits(self, branch: Branch, term: Node | None, stream: Stream) -> int:
+        """How many of the first rows are found."""
+        values = Values()
+        rest = branch.rest(term, stream, values)
+        return len(self._window(stream, None, self._window_end(stream, None, _WINDOW), rest, values))
 
     def _along(self, branch: Branch, term: Node | None, stream: Stream, place: _Place) -> _Place | None:
         key, size = place.key, _WINDOW

@@ -31,6 +31,8 @@ from fleetgate.search.values import sort_key
 NEVER: Final = "1 = 0"
 ALWAYS: Final = "1 = 1"
 _FARTHEST: Final = 2**62
+_FOLDED: Final = {"t.name": "t.folded_name", "x.value": "x.folded", "d.value": "d.folded"}
+"""Columns that are kept in lower case once more."""
 _LIKE: Final = {Wildcard.ANY: "%", Wildcard.ONE: "_"}
 
 
@@ -134,11 +136,16 @@ def passed(column: str, test: Test, values: Values) -> str:
         case Exact(text):
             return f"{column} = {values.put(text)}"
         case Word(text):
-            return f"lower({column}) = {values.put(text)}"
+            return f"{folded(column)} = {values.put(text)}"
         case Pattern():
-            return " AND ".join(_patterned(f"lower({column})", test, values))
+            return " AND ".join(_patterned(folded(column), test, values))
         case Range():
-            return " AND ".join(bounded(f"lower({column})", test, values))
+            return " AND ".join(bounded(folded(column), test, values))
+
+
+def folded(column: str) -> str:
+    """*column* in lower case."""
+    return _FOLDED.get(column, f"lower({column})")
 
 
 def _patterned(column: str, test: Pattern, values: Values) -> list[str]:

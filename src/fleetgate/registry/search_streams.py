@@ -12,15 +12,17 @@ from typing import Any, Final
 
 from fleetgate.database.port import Tx
 from fleetgate.registry import pages
-from fleetgate.registry.search_conditions import Values, bounded, like, numbered
+from fleetgate.registry.search_conditions import Values, bounded, folded, like, numbered
 from fleetgate.search.fields import ATTRIBUTES
 from fleetgate.search.tree import Exact, Match, Pattern, Present, Range, Test, Word
 
 Key = Sequence[str | int]
 """Where a stream stands: the values of its columns in the last row."""
 
-COUNTED: Final = 2000
-"""More than this is not told apart when the shortest stream is looked for."""
+SHORT: Final = 2_000
+"""Rows that are gone through whole without thinking of another stream."""
+COUNTED: Final = 20_000
+"""More rows than this are not told apart when the shortest stream is looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,20 +120,20 @@ def _of_text(
     """In the order of an index over the text in lower case, the text itself, and what *more* there is; where nothing
     *folds* the text has no capitals.
     """
-    folded = f"lower({column})" if folds else column
-    ordered = (folded, column, *more) if folds else (column, *more)
+    plain = folded(column) if folds else column
+    ordered = (plain, column, *more) if folds else (column, *more)
     match test:
         case Present():
             return Stream(source, ordered, where, (), (), (), values.named)
         case Word(text):
-            given = (*where, f"{folded} = {values.put(text)}")
+            given = (*where, f"{plain} = {values.put(text)}")
             return Stream(source, (column, *more), given, (), (), (), values.named)
         case Pattern() if test.prefix:
             low, high = (values.put(end) for end in pages.beginning(test.prefix))
-            rest = () if test.only_prefix else (like(folded, test, values),)
-            return Stream(source, ordered, where, (f"{folded} >= {low}",), (f"{folded} < {high}",), rest, values.named)
+            rest = () if test.only_prefix else (like(plain, test, values),)
+            return Stream(source, ordered, where, (f"{plain} >= {low}",), (f"{plain} < {high}",), rest, values.named)
         case Range():
-            ends = _sides(test, bounded(folded, test, values))
+            ends = _sides(test, bounded(plain, test, values))
             return Stream(source, ordered, where, *ends, (), values.named)
         case _:
             return None
@@ -146,19 +148,20 @@ def alone(where: Sequence[str]) -> list[str]:
     return [each for each in where if each not in _OF_THING]
 
 
-def shortest(tx: Tx, realm: str, streams: Sequence[Stream]) -> int:
-    """Which of *streams* has the fewest rows; the first of those that are longer than COUNTED."""
+def shortest(tx: Tx, realm: str, streams: Sequence[Stream], most: int = COUNTED) -> tuple[int, int]:
+    """Which of *streams* has the fewest rows, and how many; the first of those with *most* or more."""
     lengths: list[int] = []
     for stream in streams:
-        lengths.append(_length(tx, realm, stream) if len(streams) > 1 else 0)
+        lengths.append(_length(tx, realm, stream, most) if len(streams) > 1 else 0)
         if not lengths[-1]:
             break
-    return min(range(len(lengths)), key=lengths.__getitem__)
+    best = min(range(len(lengths)), key=lengths.__getitem__)
+    return best, lengths[best]
 
 
-def _length(tx: Tx, realm: str, stream: Stream) -> int:
+def _length(tx: Tx, realm: str, stream: Stream, most: int) -> int:
     where = " AND ".join(alone(stream.within(None, None, Values())))
     # Written in this package; what a caller sends is in the values.
     rows = f"SELECT 1 FROM {stream.source_alone} WHERE {where} LIMIT :most"  # noqa: S608 # as above
     sql = f"SELECT count(*) AS number FROM ({rows}) counted"  # noqa: S608 # as above
-    return int(tx.rows(sql, realm=realm, most=COUNTED, **stream.values)[0]["number"])
+    return int(tx.rows(sql, realm=realm, most=most, **stream.values)[0]["number"])

@@ -59,6 +59,7 @@ def create(
         "things",
         realm=str(act.realm),
         name=name,
+        folded_name=lowered(name),
         thing_id=thing.thing_id,
         type_name=type_name,
         attributes=json.dumps(wanted),
@@ -185,7 +186,7 @@ _Key = Callable[[Row], str]
 
 def _by_value(after: str | None, value: str) -> tuple[list[str], str, _Key, dict[str, str]]:
     values = {"folded": lowered(value), "value": value, "after": pages.name_after(after)}
-    where = ["lower(a.value) = :folded", "a.value = :value", "a.thing_name > :after"]
+    where = ["a.folded = :folded", "a.value = :value", "a.thing_name > :after"]
     return where, "a.thing_name", _name, values
 
 
@@ -198,14 +199,14 @@ def _by_prefix(after: str | None, value: str) -> tuple[list[str], str, _Key, dic
     condition = [
         "a.value >= :low",
         "a.value < :high",
-        "lower(a.value) < :folded_high",
-        "(lower(a.value), a.value, a.thing_name) > (:last_folded, :last_value, :last_name)",
+        "a.folded < :folded_high",
+        "(a.folded, a.value, a.thing_name) > (:last_folded, :last_value, :last_name)",
     ]
     key = (lowered(last_value), last_value, last_name)
     last_folded, last_value, last_name = max(key, (folded_low, "", ""))
     values = {"low": low, "high": high, "folded_high": folded_high}
     last = {"last_folded": last_folded, "last_value": last_value, "last_name": last_name}
-    return condition, "lower(a.value), a.value, a.thing_name", _value_and_name, values | last
+    return condition, "a.folded, a.value, a.thing_name", _value_and_name, values | last
 
 
 def _name(row: Row) -> str:
@@ -258,7 +259,10 @@ def _index(tx: Tx, act: Act, name: str, attributes: Mapping[str, str]) -> None:
     statements.insert_rows(
         tx,
         "thing_attributes",
-        [{**key, "name": each, "value": value, "number": stored(value)} for each, value in attributes.items()],
+        [
+            {**key, "name": each, "value": value, "folded": lowered(value), "number": stored(value)}
+            for each, value in attributes.items()
+        ],
     )
 
 

@@ -20,12 +20,12 @@ def stream(query: str) -> search_streams.Stream | None:
     ("query", "order"),
     [
         ("thingName:a", "t.name"),
-        ("thingName:a*", "lower(t.name), t.name"),
-        ("thingName:a*b", "lower(t.name), t.name"),
+        ("thingName:a*", "t.folded_name, t.name"),
+        ("thingName:a*b", "t.folded_name, t.name"),
         ("thingId:ab*", "t.thing_id, t.name"),
         ("attributes.x:a", "d.value, d.thing_name"),
-        ("attributes.x:*", "lower(d.value), d.value, d.thing_name"),
-        ("attributes.x:[a TO b]", "lower(d.value), d.value, d.thing_name"),
+        ("attributes.x:*", "d.folded, d.value, d.thing_name"),
+        ("attributes.x:[a TO b]", "d.folded, d.value, d.thing_name"),
         ("attributes.x>5", "d.number, d.thing_name"),
         ("connectivity.connected:true", "d.changed_at, d.thing_name"),
     ],
@@ -53,10 +53,10 @@ def test_a_key_takes_the_place_of_the_beginning() -> None:
     found = stream("thingName:a*")
     assert found is not None
     values = Values()
-    assert found.within(None, None, values)[1:] == ["lower(t.name) >= :s0", "lower(t.name) < :s1"]
+    assert found.within(None, None, values)[1:] == ["t.folded_name >= :s0", "t.folded_name < :s1"]
     assert found.within(["a", "A"], ["b", "B"], values)[1:] == [
-        "(lower(t.name), t.name) > (:p0, :p1)",
-        "(lower(t.name), t.name) <= (:p2, :p3)",
+        "(t.folded_name, t.name) > (:p0, :p1)",
+        "(t.folded_name, t.name) <= (:p2, :p3)",
     ]
     assert values.named == {"p0": "a", "p1": "A", "p2": "b", "p3": "B"}
 
@@ -65,5 +65,6 @@ def test_the_shortest_stream_is_chosen(tx: Tx, act: Act, realm: Realm) -> None:
     for number in range(5):
         things.create(tx, act, f"t{number}", attributes={"few": "x"} if number < 2 else {"many": "x"})
     streams = [found for query in ("attributes.many:x", "attributes.few:x", "thingName:t*") if (found := stream(query))]
-    assert search_streams.shortest(tx, str(realm), streams) == 1
-    assert search_streams.shortest(tx, str(realm), streams[2:]) == 0
+    assert search_streams.shortest(tx, str(realm), streams) == (1, 2)
+    assert search_streams.shortest(tx, str(realm), streams, 2) == (0, 2)
+    assert search_streams.shortest(tx, str(realm), streams[2:]) == (0, 0)
