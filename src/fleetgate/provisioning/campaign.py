@@ -14,7 +14,7 @@ from typing import Final
 import structlog
 
 from fleetgate.database.port import Tx
-from fleetgate.errors import Unavailable
+from fleetgate.errors import FleetgateError
 from fleetgate.names import Act
 from fleetgate.pki import certificate, keys
 from fleetgate.registry import audit, campaigns
@@ -84,7 +84,7 @@ class Runner:
         while True:
             try:
                 await self.look()
-            except Unavailable as error:
+            except FleetgateError as error:  # the database is away, or a campaign went while it was looked at
                 log.warning("rotation campaigns postponed", reason=error.message)
             await asyncio.sleep(_LOOK_SECONDS)
 
