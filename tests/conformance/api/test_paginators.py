@@ -223,6 +223,9 @@ ELSEWHERE = {
     "ListThingRegistrationTaskReports",
     # Every account has some to begin with.
     "ListDomainConfigurations",
+    # tests/unit/api/test_topic_rules.py and tests/journeys/test_search.py.
+    "ListTopicRules",
+    "ListIndices",
 }
 """Lists that cannot be filled here."""
 

@@ -5,6 +5,7 @@ boto3 checks required members, types and minima before it sends; maxima, pattern
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -40,6 +41,14 @@ def text(shape: Any) -> str:
     return next(word for word in _WORDS if least <= len(word) <= most)
 
 
+def _fits(pattern: str, text: str) -> bool:
+    """Whether *text* keeps *pattern*, which is Java's; where Python cannot read it, no text of these does."""
+    try:
+        return re.fullmatch(pattern, text) is not None
+    except re.error:
+        return False
+
+
 def broken(shape: Any) -> Iterator[Any]:
     """Values beyond one bound each that boto3 lets pass."""
     bounds = shape.metadata
@@ -50,8 +59,10 @@ def broken(shape: Any) -> Iterator[Any]:
             yield text(shape).ljust(bounds["max"] + 1, "a")
         if "pattern" in bounds and r"\s\S" not in bounds["pattern"]:
             in_header = shape.serialization.get("location") == "header"
-            stranger = " " if in_header or r"\S" in bounds["pattern"] else "\u0007"
-            yield f"a{stranger}b".ljust(bounds.get("min", 0), "c")
+            texts = [
+                f"a{stranger}b".ljust(bounds.get("min", 0), "c") for stranger in (" " if in_header else "\u0007 ^")
+            ]
+            yield from [each for each in texts if not _fits(bounds["pattern"], each)][:1]
     elif shape.type_name in {"integer", "long"} and "max" in bounds:
         yield bounds["max"] + 1
     elif isinstance(shape, ListShape):
