@@ -8,7 +8,7 @@ import re
 import pytest
 from tests.docs.pages import PACKAGE, page
 
-PAGES = [page("docs/provisioning-by-claim.md"), page("docs/just-in-time.md")]
+PAGES = [page(f"docs/{name}.md") for name in ("provisioning-by-claim", "just-in-time", "custom-authentication")]
 _SPAN = re.compile(r"`([^`]+)`")
 
 

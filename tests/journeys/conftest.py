@@ -59,7 +59,7 @@ def connect(request: pytest.FixtureRequest) -> Iterator[Callable[..., Device]]:
     devices: list[Device] = []
 
     def connect(
-        identity: Identity, client_id: str, version: int = V5, *, to: Endpoint | None = None, **options: Any
+        identity: Identity | None, client_id: str, version: int = V5, *, to: Endpoint | None = None, **options: Any
     ) -> Device:
         device = Device(to or request.getfixturevalue("live"), identity, client_id, version, **options)
         devices.append(device)

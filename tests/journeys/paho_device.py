@@ -70,10 +70,12 @@ class Device:
     def __init__(
         self,
         live: Endpoint,
-        identity: Identity,
+        identity: Identity | None,
         client_id: str,
         version: int = V5,
         *,
+        username: str | None = None,
+        password: str | None = None,
         alpn: str | None = None,
         clean: bool = True,
     ) -> None:
@@ -89,8 +91,10 @@ class Device:
         self._closed: Future[int] = Future()
         self._port = live.https_port if alpn else live.mqtt_port
         self._client = self._make(identity, alpn)
+        if username is not None or password is not None:
+            self._client.username_pw_set(username, password)
 
-    def _make(self, identity: Identity, alpn: str | None) -> paho.Client:
+    def _make(self, identity: Identity | None, alpn: str | None) -> paho.Client:
         protocol = MQTTProtocolVersion.MQTTv5 if self.version == V5 else MQTTProtocolVersion.MQTTv311
         client = paho.Client(
             CallbackAPIVersion.VERSION2,
@@ -100,7 +104,8 @@ class Device:
             reconnect_on_failure=False,
         )
         context = ssl.create_default_context(cafile=self._live.ca_file)
-        context.load_cert_chain(identity.certificate_file, identity.key_file)
+        if identity is not None:
+            context.load_cert_chain(identity.certificate_file, identity.key_file)
         if alpn:
             context.set_alpn_protocols([alpn])
         client.tls_set_context(context)

@@ -10,17 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
+from tests.journeys.operators import operator
 from tests.journeys.paho_device import Closed, Device
 from tests.pki import TestAuthority, new_key
 from tests.server import PATIENCE, Identity, Live, keep, policy_document, serving
 
 from fleetgate.names import Realm
-from fleetgate.registry import access_keys
 
 if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient
@@ -69,20 +68,6 @@ class Named:
 
     def keep(self, name: str, certificate: str, key: str, fingerprint: str) -> Identity:
         return keep(self.live.folder, name, certificate, key, fingerprint)
-
-
-def operator(home: Live, realm: Realm) -> IoTClient:
-    runtime = home.server.runtime
-    made = access_keys.generate(runtime.entropy)
-    act, sealed = runtime.act(realm, "system"), runtime.vault.seal(made.secret)
-    home.run(runtime.write(lambda tx: access_keys.create(tx, act, made.id, label="test", sealed_secret=sealed)))
-    return boto3.client(
-        "iot",
-        endpoint_url=home.api_url,
-        region_name=realm.region,
-        aws_access_key_id=made.id,
-        aws_secret_access_key=made.secret,
-    )
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -74,7 +75,9 @@ class Entrance:
 
     async def _by_authorizer(self, visitor: Visitor, packet: Connect, client_id: str) -> Admission | None:
         presented = of_mqtt(packet.username, packet.password, packet.client_id, visitor.server_name)
-        principal = await self._authorized.admit(visitor, presented, _PROTOCOL, "Connect")
+        # In a task of its own: what answers a CONNECT begins outside of any (`eager`), and time limits need one.
+        asking = self._authorized.admit(visitor, presented, _PROTOCOL, "Connect")
+        principal = await asyncio.get_running_loop().create_task(asking)
         if principal is None:
             return None
         address = visitor.address
