@@ -25,7 +25,8 @@ Connect = Callable[..., Device]
 
 @pytest.fixture
 def iot(live: Live) -> IoTClient:
-    return operator(live)
+    client: IoTClient = operator(live)
+    return client
 
 
 @pytest.fixture

@@ -24,7 +24,8 @@ ROLE = f"arn:aws:iam::{REALM.account}:role/rules"
 
 @pytest.fixture(scope="session")
 def iot(live: Live) -> IoTClient:
-    return operator(live)
+    client: IoTClient = operator(live)
+    return client
 
 
 @pytest.fixture
@@ -144,6 +145,22 @@ def test_a_function_and_the_error_action(iot: IoTClient, name: str, live: Live, 
     assert "not nought" in failure["errorMessage"]
     device.publish(f"{name}/in", b'{"n": 1}')
     live.happenings.wait_for(lambda event: getattr(event, "thing_name", None) == f"{name}-1")
+    iot.delete_topic_rule(ruleName=name)
+
+
+def test_what_is_published_over_http_meets_the_rules(
+    iot: IoTClient, name: str, live: Live, anybody: Callable[..., Device]
+) -> None:
+    sql = f"SELECT *, clientid() AS client, principal() AS who FROM '{name}/+'"
+    iot.create_topic_rule(ruleName=name, topicRulePayload=payload(sql, republish(f"out/{name}")))
+    device = anybody()
+    device.subscribe(f"out/{name}")
+    until_it_runs(device, f"{name}/a")
+    operator(live, service="iot-data").publish(topic=f"{name}/b", qos=1, payload=b'{"n": 1}')
+    _, content = told(device)
+    assert (content["n"], content["client"]) == (1, "n/a")
+    operator(live, service="iot-data").publish(topic=f"$aws/rules/{name}/c", qos=1, payload=b'{"n": 2}')
+    assert told(device)[1]["n"] == 2
     iot.delete_topic_rule(ruleName=name)
 
 
