@@ -34,6 +34,8 @@ class Happenings:
         self._presence.unsubscribed(visit, filters)
 
     def published(self, realm: Realm, message: Publish, origin: Origin) -> Awaitable[None] | None:
+        if not self.rules.any_in(realm):
+            return None
         # What rules republish is on the disk before its cause is acknowledged. Only a client waits for that.
         waits = origin.principal is not None and message.qos > 0
         mark = self._courier.mark()
