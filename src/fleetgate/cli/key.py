@@ -11,14 +11,14 @@ from fleetgate.cli.place import Here, here
 from fleetgate.cli.show import Json, Limit
 from fleetgate.database.port import Tx
 from fleetgate.names import Act
-from fleetgate.registry import access_keys
+from fleetgate.registry import access_keys, users
 from fleetgate.registry.access_keys import Credentials, Status
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 KeyId = Annotated[str, typer.Argument(metavar="ID", help="The access key's id, AKIA...")]
 
-_COLUMNS = {"id": "id", "status": "status", "label": "label", "created_at": "created"}
+_COLUMNS = {"id": "id", "status": "status", "user_name": "user", "label": "label", "created_at": "created"}
 
 
 @app.command()
@@ -27,25 +27,33 @@ async def create(
     here: Here,
     *,
     label: Annotated[str, typer.Option(help="Who or what it is for.")] = "",
+    user: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Whose it is; the account's own, which may do everything.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Make an access key of the account. Its secret is shown this once."""
-    made = await new_key(here, label)
+    """Make an access key of the account, or of one of its users. Its secret is shown this once."""
+    made = await new_key(here, label, user)
     if as_json:
-        show.document({"id": made.id, "secret": made.secret, "label": label, "account": here.realm.account})
+        told = {"id": made.id, "secret": made.secret, "label": label, "account": here.realm.account}
+        show.document(told if user is None else {**told, "user": user})
         return
     typer.echo(f"AWS_ACCESS_KEY_ID={made.id}\nAWS_SECRET_ACCESS_KEY={made.secret}")
     show.say("Keep the secret now: it is not shown again.")
 
 
-async def new_key(here: Here, label: str) -> Credentials:
+async def new_key(here: Here, label: str, user: str | None = None) -> Credentials:
     made = access_keys.generate(here.runtime.entropy)
     sealed = here.runtime.vault.seal(made.secret)
 
     def enter(tx: Tx, act: Act) -> None:
-        access_keys.create(tx, act, made.id, label=label, sealed_secret=sealed)
+        if user is not None:
+            users.get(tx, act.realm.account, user)
+        access_keys.create(tx, act, made.id, label=label, sealed_secret=sealed, user_name=user)
 
-    await here.change("CreateAccessKey", _arn(here, made.id), enter, {"label": label})
+    await here.change(
+        "CreateAccessKey", _arn(here, made.id), enter, {"label": label, **({} if user is None else {"UserName": user})}
+    )
     return made
 
 

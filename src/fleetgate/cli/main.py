@@ -25,6 +25,8 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "config": (_SERVER, "Print an example configuration, or check a file."),
     "ca": (_RECORDS, "The installation's own CA, and the CAs registered with it."),
     "key": (_RECORDS, "Access keys of operators, for the AWS CLI and SDKs."),
+    "user": (_RECORDS, "Users of an account, and what they may do."),
+    "role": (_RECORDS, "Roles of an account: who may assume them, and what they may do."),
     "claim": (_RECORDS, "Claim certificates and their budgets; the kill switch."),
     "thing": (_RECORDS, "Things, their certificates and policies."),
     "campaign": (_RECORDS, "Have many devices renew their certificates, at a pace."),

@@ -62,6 +62,13 @@ def must_have_none(tx: Tx, account: str, holder: str) -> None:
         raise DeleteConflict("Cannot delete entity, must delete policies first.")
 
 
+def clear(tx: Tx, act: Act, holder: str) -> None:
+    """Take every policy away."""
+    values = {"account": act.realm.account, "holder": holder}
+    tx.run("DELETE FROM managed_policy_attachments WHERE account = :account AND holder = :holder", **values)
+    tx.run("DELETE FROM inline_policies WHERE account = :account AND holder = :holder", **values)
+
+
 # --- inline -----------------------------------------------------------------------------------------------------------
 
 

@@ -56,6 +56,15 @@ def test_limits(tx: Tx, act: Act) -> None:
         permissions.attach(tx, act, HOLDER, FULL)
 
 
+def test_all_at_once_taken_away(tx: Tx, act: Act) -> None:
+    permissions.put(tx, act, HOLDER, "a", "")
+    permissions.put(tx, act, permissions.role("ana"), "a", "")
+    permissions.attach(tx, act, HOLDER, FULL)
+    permissions.clear(tx, act, HOLDER)
+    assert permissions.of(tx, ACCOUNT, HOLDER) == []
+    assert len(permissions.of(tx, ACCOUNT, permissions.role("ana"))) == 1
+
+
 def test_pages(tx: Tx, act: Act) -> None:
     for name in "cab":
         permissions.put(tx, act, HOLDER, name, "")
