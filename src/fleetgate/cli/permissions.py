@@ -33,12 +33,14 @@ def document(file: Path) -> str:
     return text
 
 
+Find = Callable[[Here, str], tuple[str, Callable[[Tx], str]]]
+
+
 def commands(kind: str) -> typer.Typer:
     """put, show, delete, attach and detach for a `user` or a `role`."""
     app = typer.Typer(no_args_is_help=True, add_completion=False, help=f"What a {kind} may do.")
-    title = kind.title()
 
-    def checked(here: Here, name: str) -> tuple[str, Callable[[Tx], str]]:
+    def find(here: Here, name: str) -> tuple[str, Callable[[Tx], str]]:
         """The ARN without the path, and what gives the holder, if there is one."""
         account = here.realm.account
 
@@ -49,12 +51,18 @@ def commands(kind: str) -> typer.Typer:
 
         return names.iam_arn(account, kind, "/", name), holder
 
+    _add_inline(app, kind.title(), find)
+    _add_managed(app, kind.title(), find)
+    return app
+
+
+def _add_inline(app: typer.Typer, title: str, find: Find) -> None:
     @app.command()
     @here
     async def put(here: Here, name: Holder, policy: PolicyName, file: File) -> None:
         """Give it an inline policy, or put FILE in the place of the one of that name."""
         text = document(file)
-        arn, holder = checked(here, name)
+        arn, holder = find(here, name)
         await here.change(
             f"Put{title}Policy",
             arn,
@@ -67,7 +75,7 @@ def commands(kind: str) -> typer.Typer:
     @here
     async def show_(here: Here, name: Holder, *, as_json: Json = False) -> None:
         """Everything that it may do: inline policies, and managed ones by their ARNs."""
-        _, holder = checked(here, name)
+        _, holder = find(here, name)
         found = await here.read(lambda tx: permissions.of(tx, here.realm.account, holder(tx)))
         if as_json:
             show.document(
@@ -84,7 +92,7 @@ def commands(kind: str) -> typer.Typer:
     @here
     async def delete(here: Here, name: Holder, policy: PolicyName) -> None:
         """Delete an inline policy."""
-        arn, holder = checked(here, name)
+        arn, holder = find(here, name)
         await here.change(
             f"Delete{title}Policy",
             arn,
@@ -93,11 +101,13 @@ def commands(kind: str) -> typer.Typer:
         )
         show.say(f"{name} has no policy {policy} any more.")
 
+
+def _add_managed(app: typer.Typer, title: str, find: Find) -> None:
     @app.command()
     @here
     async def attach(here: Here, name: Holder, policy_arn: PolicyArn) -> None:
         """Attach a managed policy: one of the account's, or one of arn:aws:iam::aws:policy/..."""
-        arn, holder = checked(here, name)
+        arn, holder = find(here, name)
         await here.change(
             f"Attach{title}Policy",
             arn,
@@ -110,7 +120,7 @@ def commands(kind: str) -> typer.Typer:
     @here
     async def detach(here: Here, name: Holder, policy_arn: PolicyArn) -> None:
         """Detach a managed policy."""
-        arn, holder = checked(here, name)
+        arn, holder = find(here, name)
         await here.change(
             f"Detach{title}Policy",
             arn,
@@ -118,5 +128,3 @@ def commands(kind: str) -> typer.Typer:
             {"PolicyArn": policy_arn},
         )
         show.say(f"{name} has {policy_arn} no more.")
-
-    return app
