@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TypeAlias
@@ -14,7 +14,7 @@ from fleetgate.names import Realm
 from fleetgate.pki import certificate as x509
 from fleetgate.policy import variables
 from fleetgate.policy.document import Document, parse
-from fleetgate.policy.evaluate import Named, Rights
+from fleetgate.policy.evaluate import Named, Rights, Verdict
 from fleetgate.policy.variables import Context
 from fleetgate.registry import attachments, certificates, claims, policies, things
 from fleetgate.registry.certificates import Certificate, Mode, Status
@@ -59,7 +59,15 @@ class SignedPrincipal:
     """All that its rights rest on."""
     key_id: str = ""
     ends_at: int | None = None
-    """When temporary credentials expire."""
+    """When the connection has to end, in milliseconds UTC."""
+    bounds: tuple[Named, ...] | None = None
+    """What it may do at most, where a session has policies of its own."""
+    facts: Mapping[str, variables.Values] = field(default_factory=dict)
+    """Condition keys that are known of it."""
+    refresh_at: int | None = None
+    """When key and policies are to be looked at again, in milliseconds UTC."""
+    presented: object = field(default=None, repr=False, compare=False)
+    """What it signed with, to look again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +150,28 @@ class Grounds:
     context: Context
     thing: str | None
     """The thing that the connection speaks for."""
+    bounds: tuple[Named, ...] | None = None
+    """What it may do at most; None where that is all that the policies say."""
 
     def rights(self, more: Context | None = None) -> Rights:
-        return Rights(self.policies, self.context if more is None else more)
+        context = self.context if more is None else more
+        if self.bounds is None:
+            return Rights(self.policies, context)
+        return Bounded(self.policies, context, Rights(self.bounds, context))
+
+
+class Bounded(Rights):
+    """Rights within others: both have to allow (IAM: session policies)."""
+
+    __slots__ = ("_bounds",)
+
+    def __init__(self, policies: Iterable[Named], context: Context, bounds: Rights) -> None:
+        super().__init__(policies, context)
+        self._bounds = bounds
+
+    def decide(self, action: str, resource: str) -> Verdict:
+        verdict = super().decide(action, resource)
+        return self._bounds.decide(action, resource) if verdict else verdict
 
 
 def grounds(tx: Tx, principal: Principal, client_id: str | None, address: str) -> Grounds:
@@ -157,9 +184,13 @@ def grounds(tx: Tx, principal: Principal, client_id: str | None, address: str) -
     """
     if not isinstance(principal, CertificatePrincipal):
         context = variables.connection(
-            client_id=client_id, source_ip=address or None, thing=variables.Thing(client_id or "")
+            client_id=client_id,
+            source_ip=address or None,
+            thing=variables.Thing(client_id or ""),
+            more=principal.facts if isinstance(principal, SignedPrincipal) else None,
         )
-        return Grounds(principal.policies, context, None)
+        bounds = principal.bounds if isinstance(principal, SignedPrincipal) else None
+        return Grounds(principal.policies, context, None, bounds)
     thing = _speaks_for(tx, principal, client_id)
     name = thing.name if thing.attached else None
     found = attachments.policies_for(tx, principal.realm, principal.fingerprint, name)

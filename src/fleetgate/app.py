@@ -27,10 +27,11 @@ from fleetgate.gateway.courier import Courier
 from fleetgate.gateway.entrance import Entrance
 from fleetgate.gateway.happenings import Happenings
 from fleetgate.gateway.https import HttpDoors
-from fleetgate.gateway.listener import Doorway, Listener
+from fleetgate.gateway.listener import Doorway, Listener, Visitor
 from fleetgate.gateway.recorder import Recorder
 from fleetgate.gateway.registry_events import RegistryEvents
 from fleetgate.gateway.server_certificate import MQTT_PROTOCOLS, ServerCertificate
+from fleetgate.gateway.websocket import WebSockets
 from fleetgate.installation import Installation, open_installation
 from fleetgate.names import NO_ACCOUNT, Act
 from fleetgate.pki.keys import KeyKind
@@ -237,12 +238,13 @@ async def _open_doors(
 
     entrance = Entrance(opened.runtime, JustInTime(opened.runtime))
 
-    def mqtt_door(doorway: Doorway) -> asyncio.Protocol:
-        return mqtt.Door(opened.runtime, courier, entrance, doorway)
+    def mqtt_door(visitor: Visitor) -> asyncio.Protocol:
+        return mqtt.Door(opened.runtime, courier, entrance, visitor)
 
     def by_protocol(doorway: Doorway) -> asyncio.Protocol:
         return mqtt_door(doorway) if doorway.tls.alpn in MQTT_PROTOCOLS else doors.door(doorway)
 
+    doors.sockets = WebSockets(opened.runtime, mqtt_door)
     await shown.renew()
     mqtt_port = await listener.listen(gateway.host, gateway.mqtt_port, "mqtt", mqtt_door)
     https_port = await listener.listen(gateway.host, gateway.https_port, "https", by_protocol)

@@ -32,6 +32,9 @@ from fleetgate.wire.mqtt.switchboard import Sink, Switchboard
 
 log = structlog.get_logger(__name__)
 
+# How often retained messages whose time is over are looked for.
+_SWEEP_MILLISECONDS = 60_000
+
 
 class Guest(Sink, Protocol):
     """A live connection, as the courier sees it."""
@@ -79,6 +82,7 @@ class Courier:
         self.passing = replace(rules, session_expiry_most=shorter)
         """The rules for a certificate that is not one device's own: its sessions do not last."""
         self._ahead = (utc or clock)() - clock()
+        self._swept_at = clock()
         self._departed = Departed(utc or clock)
         self.observer: Observer = Nobody()
         """Told of what happens at the door."""
@@ -221,6 +225,10 @@ class Courier:
             guest.tick(now)
         for switchboard in self._switchboards.values():
             switchboard.due(now)
+        if now - self._swept_at >= _SWEEP_MILLISECONDS:
+            self._swept_at = now
+            for switchboard in self._switchboards.values():
+                switchboard.retained.sweep(now)
 
     def disconnect(self, realm: Realm, fingerprint: str, reason: Reason, message: str) -> None:
         """End every connection that came with this certificate."""

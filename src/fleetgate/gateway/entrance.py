@@ -7,16 +7,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from fleetgate import access, endpoints
-from fleetgate.access import AuthorizerPrincipal, CertificatePrincipal, Grounds, Principal
+from fleetgate.access import AuthorizerPrincipal, CertificatePrincipal, Grounds, Principal, SignedPrincipal
 from fleetgate.database.port import Tx
 from fleetgate.errors import Refused
 from fleetgate.gateway.authorized import AuthorizedEntrance
 from fleetgate.gateway.listener import Visitor
+from fleetgate.gateway.signed import SignedEntrance, Upgraded
 from fleetgate.names import Realm
 from fleetgate.pki import certificate
 from fleetgate.policy.evaluate import Rights
 from fleetgate.provisioning.authorizer_choice import CUSTOM
-from fleetgate.provisioning.custom_authentication import names_authorizer, of_mqtt
+from fleetgate.provisioning.custom_authentication import Presented, names_authorizer, of_http, of_mqtt, with_mqtt
 from fleetgate.provisioning.just_in_time import JustInTime
 from fleetgate.runtime import Runtime
 from fleetgate.wire.mqtt.packets import V5, Connect
@@ -37,7 +38,7 @@ class Entrance:
 
     def __init__(self, runtime: Runtime, newcomers: JustInTime) -> None:
         self._runtime, self._newcomers = runtime, newcomers
-        self._authorized = AuthorizedEntrance(runtime)
+        self._authorized, self._signed = AuthorizedEntrance(runtime), SignedEntrance(runtime)
 
     async def authenticate(
         self, visitor: Visitor, packet: Connect, client_id: str, *, lasting: bool
@@ -49,6 +50,8 @@ class Entrance:
         *lasting*: the session that is asked for would outlive what a passing client is given. With a certificate and
         SQLite this never waits.
         """
+        if isinstance(visitor, Upgraded):
+            return await self._over_websocket(visitor, packet, client_id)
         if visitor.certificate is None or names_authorizer(packet.username):
             return await self._by_authorizer(visitor, packet, client_id)
         fingerprint = certificate.fingerprint(visitor.certificate)
@@ -73,14 +76,26 @@ class Entrance:
             raise
         return admission or await self._by_authorizer(visitor, packet, client_id)
 
+    async def _over_websocket(self, visitor: Upgraded, packet: Connect, client_id: str) -> Admission | None:
+        if visitor.principal is not None:
+            return await self._admit(visitor.principal, client_id, visitor.address)
+        connect = of_mqtt(packet.username, packet.password, packet.client_id, visitor.server_name)
+        request = of_http(visitor.request.headers, visitor.request.query, visitor.server_name)
+        presented = with_mqtt(request, connect)
+        principal = await self._ask(visitor, presented, "MQTT_WSS")
+        return None if principal is None else await self._admit(principal, client_id, visitor.address)
+
     async def _by_authorizer(self, visitor: Visitor, packet: Connect, client_id: str) -> Admission | None:
         presented = of_mqtt(packet.username, packet.password, packet.client_id, visitor.server_name)
+        principal = await self._ask(visitor, presented, _PROTOCOL)
+        return None if principal is None else await self._admit(principal, client_id, visitor.address)
+
+    async def _ask(self, visitor: Visitor, presented: Presented, protocol: str) -> AuthorizerPrincipal | None:
         # In a task of its own: what answers a CONNECT begins outside of any (`eager`), and time limits need one.
-        asking = self._authorized.admit(visitor, presented, _PROTOCOL, "Connect")
-        principal = await asyncio.get_running_loop().create_task(asking)
-        if principal is None:
-            return None
-        address = visitor.address
+        asking = self._authorized.admit(visitor, presented, protocol, "Connect")
+        return await asyncio.get_running_loop().create_task(asking)
+
+    async def _admit(self, principal: Principal, client_id: str, address: str) -> Admission:
         found = await self._runtime.database.glance(lambda tx: access.grounds(tx, principal, client_id, address))
         return Admission(principal, found, passing=False)
 
@@ -88,6 +103,8 @@ class Entrance:
         """The principal and its rights as they stand now. Raises Refused when it may no longer be here."""
         if isinstance(principal, AuthorizerPrincipal):
             principal = await self._authorized.refreshed(principal)
+        elif isinstance(principal, SignedPrincipal):
+            principal = await self._signed.refreshed(principal)
 
         def look(tx: Tx) -> tuple[Principal, Grounds]:
             found = principal

@@ -19,6 +19,8 @@ from uvicorn.server import ServerState
 
 from fleetgate.gateway.listener import Turned, Visitor
 from fleetgate.gateway.seldom import ABOUT_REQUESTS
+from fleetgate.gateway.websocket import PATH, WebSockets
+from fleetgate.wire.restjson.message import Request
 
 log = structlog.get_logger(__name__)
 
@@ -55,6 +57,8 @@ class HttpDoors:
         logging.getLogger("uvicorn.error").addFilter(ABOUT_REQUESTS)
         self._operators, self._devices = ServerState(), ServerState()
         self._servers: list[asyncio.Server] = []
+        self.sockets: WebSockets | None = None
+        """What devices' WebSockets lead to."""
 
     def door(self, visitor: Visitor | None = None) -> asyncio.Protocol:
         """The protocol for one connection; *visitor* is the device at the other end of the TLS, an operator is none.
@@ -66,6 +70,7 @@ class HttpDoors:
         protocol = self._admit(self._devices, MOST_DEVICES)
         if isinstance(protocol, _Door):
             protocol.app = _Told(protocol.app, visitor)
+            protocol.visitor, protocol.sockets = visitor, self.sockets
         return protocol
 
     def _admit(self, state: ServerState, most: int) -> asyncio.Protocol:
@@ -100,6 +105,27 @@ class _Door(HttpToolsProtocol):
         self._patience: asyncio.TimerHandle | None = None
         self._head = 0
         self._heard_body = False
+        self.visitor: Visitor | None = None
+        self.sockets: WebSockets | None = None
+
+    def _should_upgrade_to_ws(self) -> bool:
+        return self.sockets is not None and self.url.partition(b"?")[0] == PATH
+
+    def handle_websocket_upgrade(self) -> None:
+        """The connection is MQTT's from here on, and counts as one of the listener's alone."""
+        assert self.visitor is not None
+        assert self.sockets is not None
+        self._stop_waiting()
+        self.connections.discard(self)
+        path, _, query = self.url.partition(b"?")
+        method = self.scope["method"]
+        lines = [f"{method} ".encode() + self.url + b" HTTP/1.1", *(b": ".join(each) for each in self.headers)]
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in self.headers}
+        request = Request(method, path.decode("latin-1"), query.decode("latin-1"), headers, b"")
+        socket = self.sockets.open(self.visitor, request)
+        self.transport.set_protocol(socket)
+        socket.connection_made(self.transport)
+        socket.data_received(b"\r\n".join(lines) + b"\r\n\r\n")
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
         super().connection_made(transport)

@@ -55,6 +55,9 @@ class Plain(asyncio.Transport):
         super().__init__()
         self._doorway, self._outer = doorway, outer
 
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self._doorway.change_to(cast("asyncio.Protocol", protocol))
+
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         # uvicorn asks for `sslcontext` to know that the scheme is https.
         return True if name == "sslcontext" else self._outer.get_extra_info(name, default)
@@ -155,6 +158,10 @@ class Doorway(asyncio.Protocol):
         self._patience.cancel()
         self._inner = self._admit(self)
         self._inner.connection_made(Plain(self, self._outer))
+
+    def change_to(self, inner: asyncio.Protocol) -> None:
+        """From now on the plaintext is *inner*'s."""
+        self._inner = inner
 
     def write(self, data: bytes) -> None:
         """Encrypt and send; a peer that lets more than `MOST_UNREAD` bytes wait is cut off."""

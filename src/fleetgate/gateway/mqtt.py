@@ -72,6 +72,8 @@ class Door(Conversation):
             why = departure(self._ending, said_goodbye=self._farewell is not None)
             if why is Departure.AUTH_ERROR and self._standing.overstayed():
                 why = Departure.CUSTOMAUTH_TTL_EXPIRATION
+            elif why is Departure.AUTH_ERROR and self._standing.expired():
+                why = Departure.WEBSOCKET_TTL_EXPIRATION
             self._courier.left(self, why)
             for waiting in self._awaited.values():
                 waiting.cancel()

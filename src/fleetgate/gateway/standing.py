@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import structlog
 
-from fleetgate.access import AuthorizerPrincipal, Grounds, Principal
+from fleetgate.access import AuthorizerPrincipal, CertificatePrincipal, Grounds, Principal
 from fleetgate.names import Act
 from fleetgate.runtime import Refusal, Runtime
 
@@ -59,7 +59,7 @@ class Standing:
     def outlived(self) -> bool:
         """Its policies are to be asked for again."""
         principal = self.principal
-        if not isinstance(principal, AuthorizerPrincipal) or principal.refresh_at is None:
+        if isinstance(principal, CertificatePrincipal) or principal.refresh_at is None:
             return False
         return principal.refresh_at <= self._runtime.clock()
 

@@ -226,3 +226,15 @@ def test_a_message_is_kept_whole() -> None:
     )
     assert unpack(pack(message)) == message
     assert unpack(pack(Publish("t"))) == Publish("t")
+
+
+async def test_retained_messages_whose_time_is_over_are_swept(hall: Hall) -> None:
+    lasting(hall)
+    hall.courier.publish(REALM, Publish("t", b"1", retain=True, properties={"message_expiry_interval": 60}))
+    hall.courier.tick()
+    assert hall.courier.retained_topics(REALM) == ["t"]
+    hall.house.time[0] += 60_000
+    hall.courier.tick()
+    await hall.courier.close(1)
+    assert hall.courier.retained_topics(REALM) == []
+    assert await hall.runtime.database.read(retained.stored) == []
