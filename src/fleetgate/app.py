@@ -185,9 +185,11 @@ async def serve(config: Config, reset: Reset | None = None, clock: Callable[[], 
         courier = Courier(AWS if config.gateway.mqtt_rules == "aws" else STANDARD, monotonic, recorder, clock)
         happenings = courier.observer = Happenings(runtime, courier)
         await happenings.rules.load()
+        await happenings.connectivity.load()
         await courier.restore()
         opened.dispatcher.add(courier.consume, courier.give_up)
         opened.dispatcher.add(happenings.rules.consume)
+        opened.dispatcher.add(happenings.connectivity.consume)
         told = RegistryEvents(runtime, courier.publish)
         await told.load()
         opened.dispatcher.add(told.consume)
@@ -222,6 +224,7 @@ async def serve(config: Config, reset: Reset | None = None, clock: Callable[[], 
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await happenings.rules.close()
+            await happenings.connectivity.finish(_ANSWER_SECONDS)
             if handlers is not None:
                 await handlers.close()
 

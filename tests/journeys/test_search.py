@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.exceptions import ClientError
 from tests.dev_server import DevServer
+from tests.journeys.paho_device import Device
+from tests.server import Identity
 
 if TYPE_CHECKING:
     from mypy_boto3_iot import IoTClient
@@ -311,3 +315,56 @@ def test_the_tutorial_with_the_aws_cli(iot: IoTClient, dev: DevServer) -> None:
     counted = aws("get-statistics", "--aggregation-field", "attributes.battery", "--query-string", query)
     assert counted["statistics"]["sum"] == 37.0
     aws("delete-dynamic-thing-group", "--thing-group-name", "full")
+
+
+def test_a_connected_thing_is_found_until_it_leaves(dev: DevServer, connect: Callable[..., Device]) -> None:
+    iot = dev.iot("ap-south-1")
+    names = ["early", "late", "never"]
+    lamps = {name: device_of(iot, dev, name) for name in names}
+    early = connect(lamps["early"], "early", to=dev)
+    iot.update_indexing_configuration(
+        thingIndexingConfiguration={"thingIndexingMode": "REGISTRY", "thingConnectivityIndexingMode": "STATUS"}
+    )
+    assert iot.get_thing_connectivity_data(thingName="never")["disconnectReason"] == "UNKNOWN"
+    late = connect(lamps["late"], "late", to=dev)
+    until(lambda: sorted(search(iot, "connectivity.connected:true")) == ["early", "late"])
+    assert search(iot, "connectivity.connected:false") == []
+    known = iot.get_thing_connectivity_data(thingName="late")
+    assert (known["connected"], known["disconnectReason"], known["clientId"]) == (True, "NONE", "late")
+
+    left_at = datetime.now(UTC)
+    late.disconnect()
+    until(lambda: search(iot, "connectivity.connected:true") == ["early"])
+    assert search(iot, "connectivity.disconnectReason:client_initiated*") == ["late"]
+    [shown] = iot.search_index(queryString="connectivity.connected:false")["things"]
+    assert shown["connectivity"]["disconnectReason"] == "CLIENT_INITIATED_DISCONNECT"
+    at = datetime.fromtimestamp(shown["connectivity"]["timestamp"] / 1000, UTC)
+    assert abs(at - left_at) < timedelta(seconds=5)
+    assert iot.get_thing_connectivity_data(thingName="late")["timestamp"] == at
+
+    again = connect(lamps["early"], "early", to=dev)  # the same client id: the first connection is displaced
+    assert early.closed() is not None
+    iot.create_dynamic_thing_group(thingGroupName="online", queryString="connectivity.connected:true")
+    assert iot.list_things_in_thing_group(thingGroupName="online")["things"] == ["early"]
+    again.disconnect()
+    until(lambda: iot.list_things_in_thing_group(thingGroupName="online")["things"] == [])
+
+
+def device_of(iot: IoTClient, dev: DevServer, name: str) -> Identity:
+    """A thing with a certificate that may connect."""
+    made = iot.create_keys_and_certificate(setAsActive=True)
+    allowed = {"Effect": "Allow", "Action": "iot:Connect", "Resource": "*"}
+    document = {"Version": "2012-10-17", "Statement": [allowed]}
+    iot.create_policy(policyName=f"connect-{name}", policyDocument=json.dumps(document))
+    iot.attach_policy(policyName=f"connect-{name}", target=made["certificateArn"])
+    iot.create_thing(thingName=name)
+    iot.attach_thing_principal(thingName=name, principal=made["certificateArn"])
+    return dev.keep(f"online-{name}", made["certificatePem"], made["keyPair"]["PrivateKey"], made["certificateId"])
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Asks again and again, for ten seconds at most."""
+    deadline = time.monotonic() + 10
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

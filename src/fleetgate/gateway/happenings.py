@@ -1,4 +1,4 @@
-"""The one observer of a server: lifecycle events and topic rules hear of what happens at the MQTT door."""
+"""The one observer of a server: presence, topic rules and fleet indexing hear of what happens at the MQTT door."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Sequence
 from fleetgate.gateway.courier import Courier
 from fleetgate.gateway.observer import Departure, Origin, Visit
 from fleetgate.gateway.presence import Presence
+from fleetgate.gateway.thing_connectivity import ThingConnectivity
 from fleetgate.gateway.topic_rules import TopicRules
 from fleetgate.names import Realm
 from fleetgate.runtime import Runtime
@@ -19,13 +20,16 @@ class Happenings:
     def __init__(self, runtime: Runtime, courier: Courier) -> None:
         self.rules = TopicRules(runtime, courier.publish, parent=courier.rules.hash_matches_parent)
         self._courier = courier
+        self.connectivity = ThingConnectivity(runtime)
         self._presence = Presence(runtime, self._wanted, courier.publish)
 
     def connected(self, visit: Visit, connect: Connect) -> None:
         self._presence.connected(visit)
+        self.connectivity.connected(visit, connect)
 
     def disconnected(self, visit: Visit, why: Departure) -> None:
         self._presence.disconnected(visit, why)
+        self.connectivity.disconnected(visit, why)
 
     def subscribed(self, visit: Visit, filters: Sequence[str]) -> None:
         self._presence.subscribed(visit, filters)
@@ -44,6 +48,7 @@ class Happenings:
 
     def emptied(self) -> None:
         self.rules.forget()
+        self.connectivity.forget()
 
     def _wanted(self, realm: Realm, topic: str) -> bool:
         return self.rules.any_in(realm) or self._courier.switchboard(realm).wants(topic)

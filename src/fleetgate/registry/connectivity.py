@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from fleetgate.database.port import Row, Tx
 from fleetgate.names import Realm
-from fleetgate.registry import statements
+from fleetgate.registry import nodes, statements
 from fleetgate.search.evaluate import Document
 
 
@@ -109,7 +109,7 @@ def end_of(tx: Tx, node: str, now: int, reason: str, limit: int = 1000) -> int:
     return len(rows)
 
 
-def nodes(tx: Tx) -> list[str]:
+def holding(tx: Tx) -> list[str]:
     """The runs of the server that have things connected."""
     found: list[str] = []
     while True:
@@ -120,6 +120,12 @@ def nodes(tx: Tx) -> list[str]:
         if not rows:
             return found
         found.append(rows[0]["node"])
+
+
+def left_behind(tx: Tx, now: int) -> list[str]:
+    """Those of them that are over."""
+    alive = {node.id for node in nodes.alive(tx, now)}
+    return [node for node in holding(tx) if node not in alive]
 
 
 def _connectivity(row: Row) -> Connectivity:

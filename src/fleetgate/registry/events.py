@@ -162,6 +162,15 @@ class DomainConfigurationChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class IndexingChanged:
+    """Fleet indexing has another configuration."""
+
+    kind: ClassVar[str] = "IndexingChanged"
+    connectivity: bool
+    """Whether it is indexed now."""
+
+
+@dataclass(frozen=True, slots=True)
 class TopicRuleChanged:
     """Made, replaced, switched or deleted."""
 
@@ -233,6 +242,7 @@ Event = (
     | PrincipalChanged
     | DomainConfigurationChanged
     | TopicRuleChanged
+    | IndexingChanged
     | EventConfigurationChanged
     | ClaimChanged
     | DeviceProvisioned
@@ -259,6 +269,7 @@ KINDS: Final[Mapping[str, type[Event]]] = {
         PrincipalChanged,
         DomainConfigurationChanged,
         TopicRuleChanged,
+        IndexingChanged,
         EventConfigurationChanged,
         ClaimChanged,
         DeviceProvisioned,

@@ -13,7 +13,8 @@ from typing import Any, Final
 from fleetgate.database.port import Row, Tx
 from fleetgate.errors import InvalidRequest, NotFound, all_of
 from fleetgate.names import Act, Realm
-from fleetgate.registry import pages, statements
+from fleetgate.registry import outbox, pages, statements
+from fleetgate.registry.events import IndexingChanged
 from fleetgate.search.fields import ATTRIBUTES, CONNECTIVITY, CONNECTIVITY_FIELDS, GROUPS, THINGS, Index
 from fleetgate.search.tree import And, Match, Node, Not, Or
 from fleetgate.search.values import stored
@@ -98,7 +99,14 @@ def update(
             realm=str(act.realm),
             **values,
         )
+    outbox.add(tx, act, IndexingChanged(new.connectivity))
     return new
+
+
+def with_connectivity(tx: Tx) -> set[Realm]:
+    """The realms that index connectivity; of all realms, when a server starts."""
+    rows = tx.rows("SELECT realm, things FROM indexing_configurations")
+    return {Realm.parse(row["realm"]) for row in rows if Configuration(json.loads(row["things"])).connectivity}
 
 
 def _given(old: Mapping[str, Any], new: Mapping[str, Any] | None) -> Mapping[str, Any]:

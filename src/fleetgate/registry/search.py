@@ -30,6 +30,7 @@ BUDGET: Final = 100_000
 MOST_THINGS: Final = 100
 """On one page."""
 _WINDOW: Final = 400
+_TRIAL: Final = 100
 _MOST_BRANCHES: Final = 64
 _MOST_NAMES: Final = 16
 """As many types or groups as a term may come to before it is no longer taken apart."""
@@ -51,6 +52,7 @@ class Branch:
     def rest(self, term: Node | None, stream: Stream, values: Values) -> list[str]:
         """What remains to be asked along the *stream* of *term*."""
         others = [condition(each, values) for each in self.terms if each is not term]
+        others.sort(key=lambda each: "EXISTS" in each)  # what the row itself says comes first
         return [*stream.rest, *(each for each in others if each != ALWAYS), *self._unseen(values)]
 
     def _unseen(self, values: Values) -> Iterator[str]:
@@ -260,7 +262,7 @@ class _Search:
         """How many of the first rows are found."""
         values = Values()
         rest = branch.rest(term, stream, values)
-        return len(self._window(stream, None, self._window_end(stream, None, _WINDOW), rest, values))
+        return len(self._window(stream, None, self._window_end(stream, None, _TRIAL), rest, values))
 
     def _along(self, branch: Branch, term: Node | None, stream: Stream, place: _Place) -> _Place | None:
         key, size = place.key, _WINDOW

@@ -6,7 +6,7 @@ import pytest
 
 from fleetgate.database.port import Tx
 from fleetgate.names import Act, Realm
-from fleetgate.registry import connectivity, things
+from fleetgate.registry import connectivity, nodes, things
 from fleetgate.registry.connectivity import Change, Connectivity
 
 ON = Connectivity("one", "client", True, 1000, keep_alive=60, clean_session=True, session_expiry=0)
@@ -52,13 +52,13 @@ def test_a_thing_that_is_gone_leaves_nothing(tx: Tx, act: Act, realm: Realm) -> 
 def test_a_run_that_is_over_has_nobody_connected(tx: Tx, realm: Realm) -> None:
     note(tx, realm, ON, node="dead")
     note(tx, realm, replace(ON, thing_name="two"), node="alive")
-    assert connectivity.nodes(tx) == ["alive", "dead"]
+    assert connectivity.holding(tx) == ["alive", "dead"]
     assert connectivity.end_of(tx, "dead", 5000, "SERVER_ERROR") == 1
     assert connectivity.end_of(tx, "dead", 6000, "SERVER_ERROR") == 0
     found = connectivity.find(tx, realm, "one")
     assert found is not None
     assert (found.connected, found.changed_at, found.reason) == (False, 5000, "SERVER_ERROR")
-    assert connectivity.nodes(tx) == ["alive"]
+    assert connectivity.holding(tx) == ["alive"]
 
 
 def test_the_document_has_the_fields_of_a_search() -> None:
@@ -68,3 +68,11 @@ def test_the_document_has_the_fields_of_a_search() -> None:
         "connectivity.disconnectReason": [],
     }
     assert OFF.document()["connectivity.disconnectReason"] == ["CLIENT_ERROR"]
+
+
+def test_runs_that_give_no_sign_of_life_are_over(tx: Tx, realm: Realm) -> None:
+    note(tx, realm, ON, node="dead")
+    note(tx, realm, replace(ON, thing_name="two"), node="alive")
+    nodes.beat(tx, "alive", "a", 10_000)
+    assert connectivity.left_behind(tx, 11_000) == ["dead"]
+    assert connectivity.left_behind(tx, 10_000 + 2 * nodes.SILENCE) == ["alive", "dead"]

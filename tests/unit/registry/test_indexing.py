@@ -8,6 +8,7 @@ from fleetgate.database.port import Tx
 from fleetgate.errors import InvalidRequest, NotFound
 from fleetgate.names import Act, Realm
 from fleetgate.registry import dynamic_groups, indexing, search, things
+from fleetgate.registry.events import Event, IndexingChanged
 from fleetgate.search.fields import GROUPS, THINGS
 from fleetgate.search.query import parse
 from fleetgate.search.tree import EVERYTHING, And, Not, Or
@@ -78,6 +79,14 @@ def test_connectivity_that_is_not_indexed_is_not_found(tx: Tx, act: Act) -> None
     query = parse("thingName:a (NOT connectivity.connected:true OR *)")
     assert indexing.seen(query, on) == query
     assert indexing.seen(query, off) == And((parse("thingName:a"), Or((Not(Or(())), EVERYTHING))))
+
+
+def test_who_indexes_connectivity_is_known_and_told(tx: Tx, act: Act, told: Callable[[], list[Event]]) -> None:
+    assert indexing.with_connectivity(tx) == set()
+    indexing.update(tx, act, ON)
+    indexing.update(tx, act, {**ON, "thingConnectivityIndexingMode": "STATUS"})
+    assert indexing.with_connectivity(tx) == {act.realm}
+    assert told() == [IndexingChanged(False), IndexingChanged(True)]
 
 
 def test_numbers_of_rows_from_before(tx: Tx, act: Act, realm: Realm) -> None:

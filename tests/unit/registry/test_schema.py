@@ -317,7 +317,7 @@ HOT: dict[str, Callable[[Tx, Realm, Act], object]] = {
     "note connectivity": lambda tx, realm, act: connectivity.note(
         tx, "n", [Change(realm, Connectivity("one", "one", True, 1))]
     ),
-    "nodes": lambda tx, realm, act: connectivity.nodes(tx),
+    "nodes": lambda tx, realm, act: connectivity.holding(tx),
     "end of a node": lambda tx, realm, act: connectivity.end_of(tx, "n", 1, "SERVER_ERROR"),
     "pending events": lambda tx, realm, act: outbox.pending(tx, 10),
     "delivered events": lambda tx, realm, act: outbox.delivered(tx, ["a", "b"]),
