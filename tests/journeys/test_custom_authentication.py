@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import base64
+import json
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
+from http.client import HTTPSConnection
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 import pytest
 from awscrt import http, mqtt, mqtt5
@@ -43,6 +47,14 @@ def lambda_handler(event, context):
         "disconnectAfterInSeconds": 3600,
         "refreshAfterInSeconds": 300,
     }}
+"""
+
+COUNTER = """
+def lambda_handler(event, context):
+    assert event["protocols"] == ["tls", "http"]
+    with open({count!r}, "a") as calls:
+        calls.write(".")
+    return {{"isAuthenticated": event["token"] == "t", "principalId": "t", "policyDocuments": [{policy!r}]}}
 """
 
 
@@ -135,6 +147,57 @@ def test_a_ticket_counts_only_with_its_makers_signature(connect: Connect, signed
         connect(None, "valve", username=f"valve?x-amz-customauthorizer-name={signed}&ticket=ticket-valve")
 
 
+# --- HTTPS ------------------------------------------------------------------------------------------------------------
+
+
+def publish(connection: HTTPSConnection, topic: str, headers: dict[str, str], query: str = "qos=1") -> int:
+    connection.request("POST", f"/topics/{topic}?{query}", b"21.5", headers)
+    answer = connection.getresponse()
+    content = json.loads(answer.read())
+    assert "traceId" in content
+    return answer.status
+
+
+@pytest.fixture
+def https(live: Live) -> Iterator[HTTPSConnection]:
+    context = ssl.create_default_context(cafile=live.ca_file)
+    connection = HTTPSConnection(live.host, live.https_port, context=context, timeout=PATIENCE)
+    yield connection
+    connection.close()
+
+
+def test_publish_over_https(live: Live, connect: Connect, https: HTTPSConnection, name: str, iot: IoTClient) -> None:
+    """With headers and with a query; what an authorizer lets in may publish, and nothing else."""
+    count = live.folder / f"{name}.count"
+    allowed = policy_document(statement("iot:Publish", f"topic/{name}/*"), statement("iot:GetRetainedMessage", "*"))
+    function = live.bind(name, COUNTER.format(policy=allowed, count=str(count)))
+    iot.create_authorizer(
+        authorizerName=name,
+        authorizerFunctionArn=function,
+        tokenKeyName="ticket",
+        tokenSigningPublicKeys={"maker": public_key_pem(SIGNER.public_key())},
+        status="ACTIVE",
+        enableCachingForHttp=True,
+    )
+    listener = connect(live.batch(name).observer, f"{name}-observer")
+    listener.subscribe(f"{name}/+/x")
+    named = {"x-amz-customauthorizer-name": name, "ticket": "t", "x-amz-customauthorizer-signature": signature("t")}
+    assert publish(https, f"{name}/a/x", named) == 200
+    assert listener.receive().payload == b"21.5"
+    assert publish(https, f"{name}/b/x", {}, f"qos=1&{urlencode(named)}") == 200
+    assert listener.receive().topic == f"{name}/b/x"
+    assert publish(https, "elsewhere", named) == 403
+    assert len(count.read_text()) == 1  # kept for this connection
+    assert publish(https, f"{name}/a/x", {**named, "x-amz-customauthorizer-signature": signature("u")}) == 403
+    assert publish(https, f"{name}/a/x", {}) == 403
+    https.request("GET", f"/retainedMessage/{name}", headers=named)
+    answer = https.getresponse()
+    assert (answer.status, "not for devices" in answer.read().decode()) == (403, True)
+    iot.update_authorizer(authorizerName=name, status="INACTIVE")
+    assert publish(https, f"{name}/a/x", named) == 403
+    assert len(count.read_text()) == 1
+
+
 # --- AWS IoT Device SDK v2, whose builders for custom authorizers always go to port 443 -------------------------------
 
 
@@ -172,9 +235,16 @@ def copy(source: socket.socket, target: socket.socket) -> None:
         return  # the other direction has ended it
 
 
-def test_sdk_with_mqtt_3(live: Live, signed: str) -> None:
+BUILDERS = {
+    "direct": mqtt_connection_builder.direct_with_custom_authorizer,
+    "websocket": mqtt_connection_builder.websockets_with_custom_authorizer,
+}
+
+
+@pytest.mark.parametrize("way", BUILDERS)
+def test_sdk_with_mqtt_3(live: Live, signed: str, way: str) -> None:
     with proxy(live) as options:
-        connection = mqtt_connection_builder.direct_with_custom_authorizer(
+        connection = BUILDERS[way](
             endpoint="localhost",
             ca_filepath=str(live.ca_file),
             client_id="sdk3",

@@ -10,12 +10,12 @@ from fleetgate import access, endpoints
 from fleetgate.access import AuthorizerPrincipal, CertificatePrincipal, Grounds, Principal, SignedPrincipal
 from fleetgate.database.port import Tx
 from fleetgate.errors import Refused
-from fleetgate.gateway.authorized import AuthorizedEntrance
 from fleetgate.gateway.listener import Visitor
 from fleetgate.gateway.signed import SignedEntrance, Upgraded
 from fleetgate.names import Realm
 from fleetgate.pki import certificate
 from fleetgate.policy.evaluate import Rights
+from fleetgate.provisioning.authorized import AuthorizedEntrance, Peer
 from fleetgate.provisioning.authorizer_choice import CUSTOM
 from fleetgate.provisioning.custom_authentication import Presented, names_authorizer, of_http, of_mqtt, with_mqtt
 from fleetgate.provisioning.just_in_time import JustInTime
@@ -92,7 +92,7 @@ class Entrance:
 
     async def _ask(self, visitor: Visitor, presented: Presented, protocol: str) -> AuthorizerPrincipal | None:
         # In a task of its own: what answers a CONNECT begins outside of any (`eager`), and time limits need one.
-        asking = self._authorized.admit(visitor, presented, protocol, "Connect")
+        asking = self._authorized.admit(_peer(visitor), presented, protocol, "Connect")
         return await asyncio.get_running_loop().create_task(asking)
 
     async def _admit(self, principal: Principal, client_id: str, address: str) -> Admission:
@@ -113,6 +113,11 @@ class Entrance:
             return found, access.grounds(tx, found, client_id, address)
 
         return await self._runtime.database.glance(look)
+
+
+def _peer(visitor: Visitor) -> Peer:
+    leaf = visitor.certificate
+    return Peer(None if leaf is None else certificate.fingerprint(leaf), visitor.server_name, visitor.address)
 
 
 def called(visitor: Visitor) -> str:

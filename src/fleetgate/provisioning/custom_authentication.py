@@ -88,6 +88,11 @@ def names_authorizer(username: str | None) -> bool:
     return username is not None and NAME in username
 
 
+def names_authorizer_over_http(headers: Mapping[str, str], query: str) -> bool:
+    """Whether a request asks for an authorizer, or brings a token's signature for the default one."""
+    return NAME in headers or SIGNATURE in headers or NAME in query or SIGNATURE in query
+
+
 def of_mqtt(username: str | None, password: bytes | None, client_id: str, server_name: str | None) -> Presented:
     """Of a CONNECT. The user name goes to the function whole, with its query."""
     mqtt: dict[str, str] = {}
