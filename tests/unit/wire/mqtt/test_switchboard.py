@@ -357,3 +357,12 @@ def test_3_1_1_windows_are_the_servers() -> None:
     for _ in range(150):
         house.publish(Publish("t", qos=Q1), 0)
     assert len(house.line("a").heard) == 100
+
+
+def test_shared_subscriptions_are_given_no_retained_messages() -> None:
+    for rules in (AWS, STANDARD):
+        house = board(rules)
+        house.publish(Publish("t", b"1", retain=True), 0)
+        session = house.join("a").session
+        assert house.subscribe(session, Subscription("$share/g/t", Q1), 0).retained == ()
+        assert house.subscribe(session, Subscription("t", Q1), 0).retained != ()
