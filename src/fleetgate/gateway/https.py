@@ -32,6 +32,8 @@ MOST_OPERATORS = 1_000
 """Connections of operators; one more is turned away."""
 MOST_DEVICES = 2_000
 """Connections of devices that speak HTTP. The listener bounds all of devices' connections, which are mostly MQTT."""
+MOST_STRANGERS = 500
+"""Connections on the devices' side without a certificate: whoever signs keeps no device out by coming often."""
 _SECONDS_IDLE = 75
 _PIECE = 16 * 1024
 _TOO_LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
@@ -55,7 +57,7 @@ class HttpDoors:
         )
         self._config.load()
         logging.getLogger("uvicorn.error").addFilter(ABOUT_REQUESTS)
-        self._operators, self._devices = ServerState(), ServerState()
+        self._operators, self._devices, self._strangers = ServerState(), ServerState(), ServerState()
         self._servers: list[asyncio.Server] = []
         self.sockets: WebSockets | None = None
         """What devices' WebSockets lead to."""
@@ -67,7 +69,8 @@ class HttpDoors:
         """
         if visitor is None:
             return self._admit(self._operators, MOST_OPERATORS)
-        protocol = self._admit(self._devices, MOST_DEVICES)
+        known = visitor.certificate is not None
+        protocol = self._admit(*((self._devices, MOST_DEVICES) if known else (self._strangers, MOST_STRANGERS)))
         if isinstance(protocol, _Door):
             protocol.app = _Told(protocol.app, visitor)
             protocol.visitor, protocol.sockets = visitor, self.sockets
@@ -91,9 +94,13 @@ class HttpDoors:
         """Let requests finish that have begun, and close."""
         for server in self._servers:
             server.close()
-        for connection in (*self._operators.connections, *self._devices.connections):
+        for connection in (
+            *self._operators.connections,
+            *self._devices.connections,
+            *self._strangers.connections,
+        ):
             connection.shutdown()
-        if tasks := self._operators.tasks | self._devices.tasks:
+        if tasks := self._operators.tasks | self._devices.tasks | self._strangers.tasks:
             await asyncio.wait(tasks, timeout=5)
 
 
