@@ -11,9 +11,10 @@ from pytest_socket import disable_socket
 TESTS = Path(__file__).parent
 sys.path.insert(0, str(TESTS.parent))  # test folders are no packages; this lets `from tests.postgres import` work
 
-from tests.postgres import postgres_server, postgres_url  # noqa: E402 # the line above comes first
+from tests.mosquitto import mosquitto  # noqa: E402 # the line above comes first
+from tests.postgres import postgres_server, postgres_url  # noqa: E402 # as above
 
-__all__ = ["postgres_server", "postgres_url"]
+__all__ = ["mosquitto", "postgres_server", "postgres_url"]
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -20,7 +20,7 @@ from fleetgate.config import Config
 from fleetgate.database.migrate import migrate
 from fleetgate.database.open import open_database
 from fleetgate.database.port import Tx
-from fleetgate.dispatch import Dispatcher
+from fleetgate.dispatch import Dispatcher, Share
 from fleetgate.errors import Unavailable
 from fleetgate.gateway import mqtt
 from fleetgate.gateway.courier import Courier
@@ -28,6 +28,7 @@ from fleetgate.gateway.entrance import Entrance
 from fleetgate.gateway.happenings import Happenings
 from fleetgate.gateway.https import HttpDoors
 from fleetgate.gateway.listener import Doorway, Listener, Visitor
+from fleetgate.gateway.nodes import Nodes, broker
 from fleetgate.gateway.recorder import Recorder
 from fleetgate.gateway.registry_events import RegistryEvents
 from fleetgate.gateway.server_certificate import MQTT_PROTOCOLS, ServerCertificate
@@ -50,6 +51,7 @@ from fleetgate.wire.mqtt.rules import AWS, STANDARD
 log = structlog.get_logger(__name__)
 
 _TICK_SECONDS = 1.0
+_BURIAL_SECONDS = 3.0
 # What is under way when the server is stopped is answered; a hook may take its time limit.
 _ANSWER_SECONDS = 6.0
 
@@ -88,6 +90,8 @@ class Works:
     dispatcher: Dispatcher
     upkeep: Upkeep
     functions: BoundFunctions
+    node_id: str
+    """Of this process, where several serve."""
 
 
 @asynccontextmanager
@@ -99,7 +103,9 @@ async def works(config: Config, clock: Callable[[], int] = clock) -> AsyncIterat
         await migrate(database, clock())
         if installation.founded:
             await database.write(lambda tx: _note_founding(tx, installation, clock()))
-        dispatcher, upkeep = Dispatcher(database), Upkeep(database, clock)
+        node_id = os.urandom(8).hex()
+        share = None if config.nodes.bus is None else Share(node_id, clock)
+        dispatcher, upkeep = Dispatcher(database, share), Upkeep(database, clock)
         hooks = BoundHooks(config.hooks, os.urandom)
         functions = BoundFunctions(config.hooks, database, installation.vault, os.urandom)
         keys = KeyPool(KeyKind(config.authority.device_key), config.authority.key_pool)
@@ -123,6 +129,7 @@ async def works(config: Config, clock: Callable[[], int] = clock) -> AsyncIterat
                 dispatcher,
                 upkeep,
                 functions,
+                node_id,
             )
             await _finish(upkeep)
         finally:
@@ -181,22 +188,13 @@ async def serve(config: Config, reset: Reset | None = None, clock: Callable[[], 
     """
     async with works(config, clock) as opened:
         runtime = opened.runtime
-        recorder = Recorder(runtime.database, clock, monotonic)
-        courier = Courier(AWS if config.gateway.mqtt_rules == "aws" else STANDARD, monotonic, recorder, clock)
-        happenings = courier.observer = Happenings(runtime, courier)
-        await happenings.rules.load()
-        await happenings.connectivity.load()
-        await courier.restore()
-        opened.dispatcher.add(courier.consume, courier.give_up)
-        opened.dispatcher.add(happenings.rules.consume)
-        opened.dispatcher.add(happenings.connectivity.consume)
-        told = RegistryEvents(runtime, courier.publish)
-        await told.load()
-        opened.dispatcher.add(told.consume)
+        await opened.dispatcher.begin()
+        courier, nodes = await _courier(config, opened, clock)
+        happenings = await _happenings(opened, courier, nodes)
         doors = HttpDoors(build_api(runtime, None if reset is None else lambda: reset(opened, courier), courier))
         listener = Listener(config.gateway.maximum_connections)
         shown = ServerCertificate(runtime, opened.installation, listener)
-        opened.dispatcher.add(shown.consume)
+        opened.dispatcher.add(shown.consume, everywhere=True)
         tasks: list[asyncio.Task[None]] = []
         handlers: RegistrationHandlers | None = None
         try:
@@ -212,6 +210,9 @@ async def serve(config: Config, reset: Reset | None = None, clock: Callable[[], 
                 _keep_running("clock", lambda: _every(_TICK_SECONDS, courier.tick)),
                 _keep_running("server certificate", shown.run),
             ]
+            if nodes is not None:
+                tasks.append(_keep_running("nodes", nodes.run))
+                tasks.append(_keep_running("dead nodes", lambda: _every(_BURIAL_SECONDS, happenings.connectivity.bury)))
             yield server
         finally:
             listener.stop()
@@ -223,10 +224,43 @@ async def serve(config: Config, reset: Reset | None = None, clock: Callable[[], 
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            if nodes is not None:
+                await nodes.leave()
             await happenings.rules.close()
             await happenings.connectivity.finish(_ANSWER_SECONDS)
             if handlers is not None:
                 await handlers.close()
+
+
+async def _courier(config: Config, opened: Works, clock: Callable[[], int]) -> tuple[Courier, Nodes | None]:
+    """With every session and retained message as it was; and this node among the others, where there are others."""
+    runtime, rules = opened.runtime, AWS if config.gateway.mqtt_rules == "aws" else STANDARD
+    bus = None if config.nodes.bus is None else broker(config.nodes)
+    recorder = Recorder(runtime.database, clock, monotonic, "" if bus is None else bus.node)
+    courier = Courier(rules, monotonic, recorder, clock)
+    nodes = None if bus is None else Nodes(runtime, courier, recorder, bus, opened.node_id)
+    await courier.restore()
+    if nodes is not None:
+        await nodes.join()
+    return courier, nodes
+
+
+async def _happenings(opened: Works, courier: Courier, nodes: Nodes | None) -> Happenings:
+    """Whoever hears of what happens at the door and of what is committed: on every node, or on the one that acts."""
+    runtime, dispatcher = opened.runtime, opened.dispatcher
+    happenings = courier.observer = Happenings(runtime, courier, None if nodes is None else opened.node_id)
+    told = RegistryEvents(runtime, courier.publish)
+    await happenings.rules.load()
+    await happenings.connectivity.load()
+    await told.load()
+    dispatcher.add(courier.consume, courier.give_up, everywhere=True)
+    dispatcher.add(happenings.rules.consume, everywhere=True)
+    dispatcher.add(happenings.connectivity.consume, everywhere=True)
+    dispatcher.add(courier.announce)
+    dispatcher.add(told.consume)
+    if nodes is not None:
+        dispatcher.add(told.follow, everywhere=True)
+    return happenings
 
 
 async def _open_doors(

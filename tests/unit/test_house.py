@@ -179,7 +179,7 @@ GOOD_EXAMPLES: list[tuple[Check, str, str]] = [
     (names_say_something, "registry/baseline.py", "class Basement: ..."),
     (functions_are_annotated, "api/things.py", "class A:\n    def f(self, a: int, *b: int, **c: int) -> None: ..."),
     (lower_floors_are_mirrored, "policy/port.py", 'class A:\n    def f(self) -> int:\n        """What it does."""'),
-    (lower_floors_are_mirrored, "config.py", "def f() -> int: return 1"),
+    (lower_floors_are_mirrored, "names.py", "def f() -> int: return 1"),
     (lower_floors_are_mirrored, "gateway/no_such_file.py", "def f() -> int: return 1"),
 ]
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import structlog
 
@@ -29,6 +29,7 @@ from fleetgate.wire.mqtt.errors import Reason
 from fleetgate.wire.mqtt.packets import Publish, QoS, Subscription
 from fleetgate.wire.mqtt.rules import Rules
 from fleetgate.wire.mqtt.switchboard import Sink, Switchboard
+from fleetgate.wire.mqtt.topics import SharedFilter
 
 log = structlog.get_logger(__name__)
 
@@ -65,6 +66,49 @@ class Guest(Sink, Protocol):
         """Close if the peer has been silent for too long."""
 
 
+@dataclass(frozen=True, slots=True)
+class Summons:
+    """A client that is let in: whoever else has a connection or session of it lets go."""
+
+    realm: Realm
+    client_id: str
+    actor: str
+    thing: str | None
+    goes_on: bool
+    """It wants its session, if there is one."""
+
+    def plain(self) -> dict[str, Any]:
+        return {**asdict(self), "realm": str(self.realm)}
+
+    @classmethod
+    def parse(cls, plain: Mapping[str, Any]) -> Summons:
+        """The inverse of `plain`; what else is there does not matter. Raises KeyError, ValueError."""
+        fields = {name: plain[name] for name in ("client_id", "actor", "thing", "goes_on")}
+        return cls(realm=Realm.parse(plain["realm"]), **fields)
+
+    def is_kept_from(self, holder: Guest) -> bool:
+        """Whether this client id is, by its thing, the holder's and not the summoner's: a claim may connect as
+        anything, but throws no device off.
+        """
+        return holder.actor != self.actor and holder.thing == self.client_id != self.thing
+
+
+class Peers(Protocol):
+    """The other nodes that serve the same fleet."""
+
+    def pass_on(
+        self, realm: Realm, message: Publish, origin: Origin
+    ) -> tuple[Callable[[SharedFilter], bool] | None, Awaitable[None] | None]:
+        """A message goes to all of them. Which shared subscriptions are served here, None for all of them; and what is
+        to be awaited before the message is acknowledged.
+        """
+
+    async def summon(self, summons: Summons) -> bool:
+        """False where the client may not have what another node has. Raises Unavailable."""
+
+    def shares_changed(self) -> None: ...
+
+
 class Courier:
     def __init__(
         self,
@@ -86,6 +130,8 @@ class Courier:
         self._departed = Departed(utc or clock)
         self.observer: Observer = Nobody()
         """Told of what happens at the door."""
+        self.peers: Peers | None = None
+        """The other nodes, where there are any."""
         self.changes = 0
         """How often it has heard of changes: who looks something up meanwhile may have looked too early."""
         self.now = clock
@@ -103,21 +149,65 @@ class Courier:
 
             record = None if self._recorder is None else partial(self._recorder.add, realm)
             found = self._switchboards[realm] = Switchboard(self.rules, pass_on, record)
+            if self.peers is not None:
+                found.subscribers.groups_changed = self.peers.shares_changed
         return found
 
     def publish(self, realm: Realm, message: Publish, origin: Origin = SERVER) -> Awaitable[None] | None:
         """Every message that was let in goes through here: to the subscribers, and to whoever observes. What is given
         back, if anything, is to be awaited before the message is acknowledged.
         """
-        written = None
+        written = crossing = None
         if not message.topic.startswith("$aws/rules/"):
+            serves = None
+            if self.peers is not None:
+                serves, crossing = self.peers.pass_on(realm, message, origin)
             mark = self.mark()
-            self.switchboard(realm).publish(message, self.now(), origin.client_id)
+            self.switchboard(realm).publish(message, self.now(), origin.client_id, serves)
             written = self.written(mark)
         observed = self.observer.published(realm, message, origin)
-        if written is None or observed is None:
-            return written or observed
-        return _both(written, observed)
+        return _all(written, crossing, observed)
+
+    # -- for the other nodes -----------------------------------------------------------------------------------------
+
+    def receive(
+        self, realm: Realm, message: Publish, client_id: str | None, serves: Callable[[SharedFilter], bool]
+    ) -> Awaitable[None] | None:
+        """A message that another node let in; to be awaited before it is acknowledged there."""
+        mark = self.mark()
+        self.switchboard(realm).publish(message, self.now(), client_id, serves)
+        return self.written(mark)
+
+    def may_displace(self, summons: Summons) -> bool:
+        """Whether a client that is let in elsewhere may have what it would take from this node."""
+        holder = self.switchboard(summons.realm).sink(summons.client_id)
+        return holder is None or not summons.is_kept_from(holder)
+
+    def release(self, realm: Realm, client_id: str, *, goes_on: bool) -> None:
+        """Let go of a client, which is on another node now; its session, if that *goes_on*, is written down."""
+        displaced = self.switchboard(realm).release(client_id, self.now(), goes_on=goes_on)
+        if displaced is not None:
+            displaced.dismiss(Reason.SESSION_TAKEN_OVER, "another connection came with this client id")
+
+    def say_again(self, realm: Realm, client_id: str, message: Publish) -> None:
+        """To the session of a node that died, which may not have had it: if it wants it."""
+        self.switchboard(realm).publish_to(client_id, message, self.now())
+
+    def shared(self) -> list[tuple[str, str, str]]:
+        """The shared subscriptions with members here: realm, share name, filter."""
+        return [
+            (str(realm), each.share_name, each.topic_filter)
+            for realm, switchboard in self._switchboards.items()
+            for each in switchboard.subscribers.shared
+        ]
+
+    def lasting(self) -> Iterator[tuple[Realm, str]]:
+        """The sessions here that are written down: realm and client id."""
+        for realm, switchboard in self._switchboards.items():
+            for client_id in switchboard.recorded():
+                yield realm, client_id
+
+    # -- what outlives the process -----------------------------------------------------------------------------------
 
     # -- for those who speak HTTP (`fleetgate.broker`) ---------------------------------------------------------------
 
@@ -262,12 +352,8 @@ class Courier:
                     self._retire(entry.realm, fingerprint, "the certificate was deleted")
                 case events.ClaimChanged(fingerprint, False):
                     self._retire(entry.realm, fingerprint, "the claim was switched off")
-                case events.CertificatePresented() as presented:
-                    self._announce(entry.realm, *registered_event(entry, presented))
                 case events.IdentityWithdrawn(thing, fingerprints, retained):
                     self._withdraw(entry.realm, thing, fingerprints, retained)
-                case events.RotationAnnounced(topic, payload):
-                    self._put_up(entry.realm, topic, payload)
                 case event:
                     concerned.update(self._concerned(entry.realm, event))
         for guest in concerned:
@@ -276,6 +362,15 @@ class Courier:
             except Exception:
                 log.exception("connection not judged anew", realm=str(guest.realm), actor=guest.actor)
                 self._send_away((guest,), Reason.UNSPECIFIED_ERROR, "")
+
+    def announce(self, entries: Sequence[outbox.Entry]) -> None:
+        """Say what devices may hear of. For `Dispatcher.add`; of several nodes, one."""
+        for entry in entries:
+            match entry.event:
+                case events.CertificatePresented() as presented:
+                    self._announce(entry.realm, *registered_event(entry, presented))
+                case events.RotationAnnounced(topic, payload):
+                    self._put_up(entry.realm, topic, payload)
 
     def give_up(self, entries: Sequence[outbox.Entry]) -> None:
         """Nobody could be told what these entries change: send away everybody whose rights may rest on it. Whoever
@@ -314,8 +409,7 @@ class Courier:
 
     def _put_up(self, realm: Realm, topic: str, payload: str) -> None:
         """A message of the server's own that waits for whoever comes later, too; empty, it is taken away."""
-        message = Publish(topic, payload.encode(), QoS.AT_LEAST_ONCE, retain=True)
-        self.switchboard(realm).publish(message, self.now())
+        self.publish(realm, Publish(topic, payload.encode(), QoS.AT_LEAST_ONCE, retain=True))
 
     def _concerned(self, realm: Realm, event: events.Event) -> Iterable[Guest]:
         match event:
@@ -338,6 +432,11 @@ class Courier:
         return [guest for (home, _), some in self._guests.items() if home == realm for guest in some]
 
 
-async def _both(first: Awaitable[None], second: Awaitable[None]) -> None:
-    await first
-    await second
+def _all(*some: Awaitable[None] | None) -> Awaitable[None] | None:
+    """One for all of them that are there. Nobody has to await it."""
+    awaited = [each for each in some if each is not None]
+    if len(awaited) < 2:
+        return awaited[0] if awaited else None
+    together = asyncio.gather(*awaited)
+    together.add_done_callback(lambda done: done.cancelled() or done.exception())
+    return cast("Awaitable[None]", together)

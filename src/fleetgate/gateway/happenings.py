@@ -17,10 +17,11 @@ from fleetgate.wire.mqtt.packets import Connect, Publish
 class Happenings:
     """An `Observer`."""
 
-    def __init__(self, runtime: Runtime, courier: Courier) -> None:
+    def __init__(self, runtime: Runtime, courier: Courier, node: str | None = None) -> None:
+        """*node* is this one's id, where several serve."""
         self.rules = TopicRules(runtime, courier.publish, parent=courier.rules.hash_matches_parent)
         self._courier = courier
-        self.connectivity = ThingConnectivity(runtime)
+        self.connectivity = ThingConnectivity(runtime, node)
         self._presence = Presence(runtime, self._wanted, courier.publish)
 
     def connected(self, visit: Visit, connect: Connect) -> None:
@@ -51,4 +52,5 @@ class Happenings:
         self.connectivity.forget()
 
     def _wanted(self, realm: Realm, topic: str) -> bool:
-        return self.rules.any_in(realm) or self._courier.switchboard(realm).wants(topic)
+        elsewhere = self._courier.peers is not None  # somebody on another node may want it
+        return elsewhere or self.rules.any_in(realm) or self._courier.switchboard(realm).wants(topic)

@@ -14,7 +14,7 @@ from fleetgate.broker import Connection
 from fleetgate.errors import FleetgateError, Refused
 from fleetgate.gateway import reserved
 from fleetgate.gateway.conversation import Conversation
-from fleetgate.gateway.courier import Courier, Guest
+from fleetgate.gateway.courier import Courier, Summons
 from fleetgate.gateway.entrance import Entrance, called, questions
 from fleetgate.gateway.listener import Visitor
 from fleetgate.gateway.observer import Departure, Origin, departure
@@ -114,7 +114,8 @@ class Door(Conversation):
             # Before it is told that it is in: until this is noted, a claim may have the thing anew.
             first, fingerprint = self._standing.act(), principal.fingerprint
             await self._runtime.write(lambda tx: certificates.connected(tx, first, fingerprint))
-        self._open(packet, courier.passing if admission.passing else rules)
+        if await self._may_have_session(packet):
+            self._open(packet, courier.passing if admission.passing else rules)
 
     def _note_stranger(self, act: Act, client_id: str, error: Refused) -> None:
         act = replace(act, actor=called(self._visitor))
@@ -137,11 +138,17 @@ class Door(Conversation):
         else:
             self._close(Reason.NOT_AUTHORIZED, self._standing.told)
 
-    def _is_kept_from(self, holder: Guest) -> bool:
-        """Whether this client id is, by its thing, the holder's and not ours: a claim may connect as anything, but
-        throws no device off.
-        """
-        return holder.actor != self.actor and holder.thing == self.client_id != self.thing
+    def _summons(self, packet: Connect) -> Summons:
+        return Summons(self.realm, self.client_id, self.actor, self.thing, not packet.clean_start)
+
+    async def _may_have_session(self, packet: Connect) -> bool:
+        """Whether nobody else, on any node, keeps this client id from it. Closes where the answer is no."""
+        peers, summons = self._courier.peers, self._summons(packet)
+        if self._courier.may_displace(summons) and (peers is None or await peers.summon(summons)):
+            return True
+        reason = "The client id names the thing of another certificate, which is connected."
+        self._turn_away("iot:Connect", self.realm.arn("client", self.client_id), reason)
+        return False
 
     def _open(self, packet: Connect, rules: Rules) -> None:
         """The client is in: take over its session, answer, and send what has been waiting."""
@@ -152,11 +159,6 @@ class Door(Conversation):
         if assigned is not None:
             packet = replace(packet, client_id=assigned)
         switchboard = self._courier.switchboard(self.realm)
-        holder = switchboard.sink(self.client_id)
-        if holder is not None and self._is_kept_from(holder):
-            reason = "The client id names the thing of another certificate, which is connected."
-            self._turn_away("iot:Connect", self.realm.arn("client", self.client_id), reason)
-            return
         owner = Owner(self.actor, self.thing == self.client_id, rules.session_expiry_most)
         attached = switchboard.attach(packet, self, now, owner)
         self._session = attached.session

@@ -36,9 +36,11 @@ _Entry = tuple[Realm, Change]
 
 
 class Recorder:
-    def __init__(self, database: Database, clock: Callable[[], int], now: Callable[[], int]) -> None:
-        """*clock* gives milliseconds UTC, for what is written; *now* those that the switchboards go by."""
-        self._database, self._clock, self._now = database, clock, now
+    def __init__(self, database: Database, clock: Callable[[], int], now: Callable[[], int], node: str = "") -> None:
+        """*clock* gives milliseconds UTC, for what is written; *now* those that the switchboards go by. *node* is who
+        keeps the sessions, where several do.
+        """
+        self._database, self._clock, self._now, self._node = database, clock, now, node
         self._waiting: list[_Entry] = []
         self._added = 0
         self._forgotten = 0  # how often
@@ -125,7 +127,7 @@ class Recorder:
             case journal.Settled(client_id, number):
                 sessions.settle(tx, realm, client_id, number)
             case journal.SessionKept():
-                sessions.keep(tx, realm, _session(change, self._utc(change.left_at)))
+                sessions.keep(tx, realm, _session(change, self._utc(change.left_at)), self._node)
             case journal.SessionEnded(client_id):
                 sessions.end(tx, realm, client_id)
             case journal.Subscribed(client_id, subscription, identifier):
@@ -145,18 +147,53 @@ class Recorder:
 
     async def restore(self, switchboard: Callable[[Realm], Switchboard[Any]]) -> None:
         """Put everything that was written down back into the switchboards; what is over by now is let go."""
-        kept, messages = await self._database.read(lambda tx: (sessions.stored(tx), retained.stored(tx)))
+        kept, messages = await self._database.read(lambda tx: (sessions.stored(tx, self._node), retained.stored(tx)))
         now = self._now()
         ahead = self._clock() - now
         for each in kept:
-            if not switchboard(each.realm).restore(*_changes(each, ahead), now):
-                self.add(each.realm, journal.SessionEnded(each.session.client_id))
+            self._put_back(each, switchboard(each.realm))
         for one in messages:
             switchboard(one.realm).retained.restore(unpack(one.packet), one.came_at - ahead)
         for realm in {one.realm for one in messages}:
             switchboard(realm).retained.sweep(now)
         if kept or messages:
             log.info("sessions restored", sessions=len(kept), retained_messages=len(messages))
+
+    def _put_back(self, kept: sessions.Stored, switchboard: Switchboard[Any]) -> bool:
+        now = self._now()
+        restored = switchboard.restore(*_changes(kept, self._clock() - now), now)
+        if not restored and switchboard.session(kept.session.client_id) is None:
+            self.add(kept.realm, journal.SessionEnded(kept.session.client_id))
+        return restored
+
+    # -- where several nodes serve -----------------------------------------------------------------------------------
+
+    async def fetch(self, realm: Realm, client_id: str, switchboard: Switchboard[Any], *, goes_on: bool) -> None:
+        """A client is about to connect here: its session is kept here from now on, or ends where it does not go on.
+        Raises Unavailable.
+        """
+        kept = await self._database.glance(lambda tx: sessions.find(tx, realm, client_id))
+        if kept is None or switchboard.session(client_id) is not None:
+            return
+        if goes_on:
+            self._put_back(kept, switchboard)
+        else:
+            self.add(realm, journal.SessionEnded(client_id))
+
+    async def adopt(self, switchboard: Callable[[Realm], Switchboard[Any]]) -> list[tuple[Realm, str]]:
+        """Keep the sessions of nodes that are dead. Which those are. Raises Unavailable."""
+        now = self._clock()
+        if not await self._database.glance(lambda tx: sessions.orphaned(tx, self._node, now)):
+            return []
+        adopted = await self._database.write(lambda tx: sessions.adopt(tx, self._node, now))
+        for realm, client_id in adopted:
+            await self.fetch(realm, client_id, switchboard(realm), goes_on=True)
+        log.info("sessions of dead nodes adopted", count=len(adopted))
+        return adopted
+
+    async def kept_here(self) -> set[tuple[str, str]]:
+        """(realm, client id) of the sessions that are written down as kept by this node. Raises Unavailable."""
+        return await self._database.glance(lambda tx: sessions.kept_by(tx, self._node))
 
 
 def _settle(waiting: asyncio.Future[None] | None, failure: FleetgateError | None) -> None:

@@ -47,6 +47,12 @@ class RegistryEvents:
                         data = json.dumps(told.content, separators=(",", ":")).encode()
                         self._publish(entry.realm, Publish(f"$aws/events/{told.topic}", data, QoS.AT_LEAST_ONCE))
 
+    def follow(self, entries: Sequence[outbox.Entry]) -> None:
+        """What to tell of, where another node does the telling."""
+        for entry in entries:
+            if isinstance(entry.event, events.EventConfigurationChanged):
+                self._switch(entry.realm, entry.event.enabled)
+
     def _switch(self, realm: Realm, enabled: Sequence[str] | frozenset[str]) -> None:
         if enabled:
             self._enabled[realm] = frozenset(enabled)

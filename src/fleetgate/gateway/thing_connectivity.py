@@ -33,9 +33,10 @@ _Key = tuple[Realm, str]
 
 
 class ThingConnectivity:
-    def __init__(self, runtime: Runtime) -> None:
-        self._runtime = runtime
-        self._node = runtime.act(NO_ACCOUNT, "system").request_id
+    def __init__(self, runtime: Runtime, node: str | None = None) -> None:
+        """*node* is this one's id among several that give signs of life."""
+        self._runtime, self._shared = runtime, node is not None
+        self._node = node or runtime.act(NO_ACCOUNT, "system").request_id
         self._realms: set[Realm] = set()
         self._present: dict[_Key, tuple[Visit, Connectivity]] = {}
         self._waiting: dict[_Key, Connectivity] = {}
@@ -43,8 +44,12 @@ class ThingConnectivity:
 
     async def load(self) -> None:
         """When a server starts: nobody is connected to those that did not end properly."""
+        self._realms = await self._runtime.database.read(indexing.with_connectivity)
+        await self.bury()
+
+    async def bury(self) -> None:
+        """Nobody is connected to servers that are dead. Raises Unavailable."""
         database, now = self._runtime.database, self._runtime.clock()
-        self._realms = await database.read(indexing.with_connectivity)
         for node in await database.read(partial(connectivity.left_behind, now=now)):
             while await database.write(partial(connectivity.end_of, node=node, now=now, reason="SERVER_ERROR")):
                 pass
@@ -70,6 +75,8 @@ class ThingConnectivity:
         if there is None or there[0] is not visit:  # displaced: another connection speaks for the thing already
             return
         del self._present[visit.realm, visit.thing]
+        if self._shared and why is Departure.DUPLICATE_CLIENTID:  # it is connected to another node, which says so
+            return
         state = Connectivity(visit.thing, visit.client_id, False, self._runtime.clock(), str(why))
         self._add(visit.realm, state)
 

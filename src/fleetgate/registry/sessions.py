@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 from fleetgate.database.port import Row, Tx
 from fleetgate.names import Realm
+from fleetgate.registry import nodes
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +57,11 @@ class Stored:
 
 
 _KEEP: Final = """
-    INSERT INTO mqtt_sessions (realm, client_id, version, owner, entitled, longest, expiry, left_at)
-    VALUES (:realm, :client_id, :version, :owner, :entitled, :longest, :expiry, :left_at)
+    INSERT INTO mqtt_sessions (realm, client_id, version, owner, entitled, longest, expiry, left_at, node)
+    VALUES (:realm, :client_id, :version, :owner, :entitled, :longest, :expiry, :left_at, :node)
     ON CONFLICT (realm, client_id) DO UPDATE SET
         version = excluded.version, owner = excluded.owner, entitled = excluded.entitled,
-        longest = excluded.longest, expiry = excluded.expiry, left_at = excluded.left_at
+        longest = excluded.longest, expiry = excluded.expiry, left_at = excluded.left_at, node = excluded.node
 """
 
 _SUBSCRIBE: Final = """
@@ -81,8 +83,8 @@ _ENQUEUE: Final = """
 """
 
 
-def keep(tx: Tx, realm: Realm, session: Session) -> None:
-    """The session as it is now."""
+def keep(tx: Tx, realm: Realm, session: Session, node: str = "") -> None:
+    """The session as it is now, with the name of the node that keeps it."""
     tx.run(
         _KEEP,
         realm=str(realm),
@@ -93,6 +95,7 @@ def keep(tx: Tx, realm: Realm, session: Session) -> None:
         longest=session.longest,
         expiry=session.expiry,
         left_at=session.left_at,
+        node=node,
     )
 
 
@@ -146,19 +149,80 @@ def settle(tx: Tx, realm: Realm, client_id: str, number: int) -> None:
     )
 
 
-def stored(tx: Tx) -> list[Stored]:
-    """Every session of every realm, those that were left first first."""
+def stored(tx: Tx, node: str = "") -> list[Stored]:
+    """Every session that *node* keeps, in all realms, those that were left first first."""
+    return _stored(tx, "s.node = :node", node=node)
+
+
+def find(tx: Tx, realm: Realm, client_id: str) -> Stored | None:
+    """The session of this client, wherever it is kept."""
+    found = _stored(tx, "s.realm = :realm AND s.client_id = :client", realm=str(realm), client=client_id)
+    return found[0] if found else None
+
+
+def adopt(tx: Tx, node: str, now: int) -> list[tuple[Realm, str]]:
+    """*node* keeps the sessions of nodes that are dead from now on. Which those are: realm and client id."""
+    found = orphaned(tx, node, now, _MOST_ADOPTED)
+    for realm, client_id in found:
+        tx.run(
+            "UPDATE mqtt_sessions SET node = :node WHERE realm = :realm AND client_id = :client",
+            node=node,
+            realm=str(realm),
+            client=client_id,
+        )
+    return found
+
+
+def orphaned(tx: Tx, node: str, now: int, limit: int = 1) -> list[tuple[Realm, str]]:
+    """What there is to `adopt`."""
+    rows = tx.rows(
+        """SELECT s.realm, s.client_id FROM mqtt_sessions s
+           WHERE s.node <> :node AND NOT EXISTS (SELECT 1 FROM nodes n WHERE n.name = s.node AND n.seen_at > :since)
+           LIMIT :most""",
+        node=node,
+        since=now - nodes.SILENCE,
+        most=limit,
+    )
+    return [(Realm.parse(row["realm"]), row["client_id"]) for row in rows]
+
+
+_MOST_ADOPTED: Final = 1_000
+"""In one transaction; the rest follows."""
+
+
+def kept_by(tx: Tx, node: str) -> set[tuple[str, str]]:
+    """(realm, client id) of the sessions that *node* keeps."""
+    rows = tx.rows("SELECT realm, client_id FROM mqtt_sessions WHERE node = :node", node=node)
+    return {(row["realm"], row["client_id"]) for row in rows}
+
+
+@cache
+def _statements(where: str) -> tuple[str, str, str]:
+    """Sessions, subscriptions and messages."""
+    joint = f"o JOIN mqtt_sessions s ON s.realm = o.realm AND s.client_id = o.client_id WHERE {where}"
+    return (
+        f"SELECT * FROM mqtt_sessions s WHERE {where} ORDER BY s.left_at, s.realm, s.client_id",  # noqa: S608 # our words
+        f"SELECT o.* FROM mqtt_subscriptions {joint} ORDER BY o.topic_filter",  # noqa: S608 # as above
+        f"SELECT o.* FROM mqtt_messages {joint} ORDER BY o.number",  # noqa: S608 # as above
+    )
+
+
+def _stored(tx: Tx, where: str, **values: str) -> list[Stored]:
+    of_sessions, of_subscriptions, of_messages = _statements(where)
+    found = tx.rows(of_sessions, **values)
+    if not found:
+        return []
     subscriptions: defaultdict[tuple[str, str], list[Subscription]] = defaultdict(list)
-    for row in tx.rows("SELECT * FROM mqtt_subscriptions ORDER BY realm, client_id, topic_filter"):
+    for row in tx.rows(of_subscriptions, **values):
         subscriptions[row["realm"], row["client_id"]].append(_subscription(row))
     messages: defaultdict[tuple[str, str], list[Message]] = defaultdict(list)
-    for row in tx.rows("SELECT * FROM mqtt_messages ORDER BY realm, client_id, number"):
+    for row in tx.rows(of_messages, **values):
         messages[row["realm"], row["client_id"]].append(Message(row["number"], row["packet"], row["expires_at"]))
-    found = []
-    for row in tx.rows("SELECT * FROM mqtt_sessions ORDER BY left_at, realm, client_id"):
-        key = (row["realm"], row["client_id"])
-        found.append(Stored(Realm.parse(row["realm"]), _session(row), tuple(subscriptions[key]), tuple(messages[key])))
-    return found
+    keys = [(row["realm"], row["client_id"]) for row in found]
+    return [
+        Stored(Realm.parse(key[0]), _session(row), tuple(subscriptions[key]), tuple(messages[key]))
+        for key, row in zip(keys, found, strict=True)
+    ]
 
 
 def _session(row: Row) -> Session:

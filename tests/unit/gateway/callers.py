@@ -204,6 +204,7 @@ class Hall:
         entries = await self.runtime.database.read(lambda tx: outbox.pending(tx, 1000))
         await self.runtime.database.write(lambda tx: outbox.delivered(tx, [entry.id for entry in entries]))
         self.courier.consume(entries)
+        self.courier.announce(entries)
 
     async def status(self, certificate: x509.Certificate, status: Status) -> None:
         fingerprint = certificates.fingerprint(certificate)

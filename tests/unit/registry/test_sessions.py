@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from fleetgate.database.port import Tx
 from fleetgate.names import Realm
-from fleetgate.registry import sessions
+from fleetgate.registry import nodes, sessions
 from fleetgate.registry.sessions import Message, Session, Stored, Subscription
 
 AWAY = Session("c", 5, "cert/1", True, 4_294_967_295, 3600, 1000)
@@ -62,3 +62,29 @@ def test_nothing_is_kept_for_a_session_that_is_not(tx: Tx, realm: Realm, elsewhe
     sessions.subscribe(tx, realm, "c", WISH)
     sessions.enqueue(tx, realm, "c", LETTER)
     assert sessions.stored(tx) == [Stored(elsewhere, AWAY, (), ())]
+
+
+def test_each_node_keeps_its_own(tx: Tx, realm: Realm) -> None:
+    for name, node in (("a", "east"), ("b", "west")):
+        sessions.keep(tx, realm, replace(AWAY, client_id=name), node)
+        sessions.subscribe(tx, realm, name, WISH)
+        sessions.enqueue(tx, realm, name, LETTER)
+    assert sessions.stored(tx) == []
+    assert sessions.stored(tx, "west") == [Stored(realm, replace(AWAY, client_id="b"), (WISH,), (LETTER,))]
+    assert sessions.find(tx, realm, "a") == Stored(realm, replace(AWAY, client_id="a"), (WISH,), (LETTER,))
+    assert sessions.find(tx, realm, "c") is None
+    sessions.keep(tx, realm, replace(AWAY, client_id="a"), "west")
+    assert sessions.kept_by(tx, "west") == {(str(realm), "a"), (str(realm), "b")}
+
+
+def test_the_sessions_of_the_dead_are_adopted(tx: Tx, realm: Realm) -> None:
+    now = 1_000_000
+    for name, node in (("a", "east"), ("b", "west"), ("c", "north"), ("d", "")):
+        sessions.keep(tx, realm, replace(AWAY, client_id=name), node)
+    nodes.beat(tx, "1", "east", now)
+    nodes.beat(tx, "2", "west", now)
+    nodes.beat(tx, "3", "north", now - nodes.SILENCE)
+    assert len(sessions.orphaned(tx, "east", now)) == 1
+    assert sorted(sessions.adopt(tx, "east", now)) == [(realm, "c"), (realm, "d")]
+    assert sessions.adopt(tx, "west", now) == sessions.orphaned(tx, "west", now) == []
+    assert sessions.kept_by(tx, "east") == {(str(realm), name) for name in "acd"}

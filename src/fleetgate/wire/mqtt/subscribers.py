@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar, cast
 
@@ -75,6 +76,7 @@ class Subscriber(Generic[S]):
 class Group(Generic[S]):
     """The members of one shared subscription, served in turn."""
 
+    shared: SharedFilter
     members: list[Subscriber[S]] = field(default_factory=list)
     turn: int = 0
 
@@ -112,6 +114,8 @@ class Offer:
 
 class Subscribers(Generic[S]):
     def __init__(self, rules: Rules) -> None:
+        self.groups_changed: Callable[[], None] | None = None
+        """Called when the first member of a shared subscription comes, or the last one goes."""
         parent = rules.hash_matches_parent
         self._tree: FilterTree[Subscriber[S]] = FilterTree(parent=parent)
         self._groups: dict[SharedFilter, Group[S]] = {}
@@ -124,8 +128,9 @@ class Subscribers(Generic[S]):
             return
         group = self._groups.get(subscriber.shared)
         if group is None:
-            group = self._groups[subscriber.shared] = Group()
+            group = self._groups[subscriber.shared] = Group(subscriber.shared)
             self._shared.add(subscriber.shared.topic_filter, group)
+            self._tell()
         group.members.append(subscriber)
 
     def remove(self, subscriber: Subscriber[S]) -> None:
@@ -138,6 +143,16 @@ class Subscribers(Generic[S]):
         if not group.members:
             del self._groups[subscriber.shared]
             self._shared.remove(subscriber.shared.topic_filter, group)
+            self._tell()
+
+    def _tell(self) -> None:
+        if self.groups_changed is not None:
+            self.groups_changed()
+
+    @property
+    def shared(self) -> list[SharedFilter]:
+        """The shared subscriptions that have members."""
+        return list(self._groups)
 
     def any_for(self, topic: str) -> bool:
         """Whether anybody subscribed to this topic."""

@@ -19,7 +19,7 @@ from fleetgate.wire.mqtt.retained import Retained
 from fleetgate.wire.mqtt.rules import AWS, NEVER, Rules
 from fleetgate.wire.mqtt.session import Session
 from fleetgate.wire.mqtt.subscribers import NOBODY, Client, Group, Offer, Owner, S, Sink, Subscriber, Subscribers
-from fleetgate.wire.mqtt.topics import split_shared
+from fleetgate.wire.mqtt.topics import SharedFilter, split_shared
 
 __all__ = ["NOBODY", "Attached", "Granted", "Owner", "Sink", "Switchboard"]
 
@@ -65,7 +65,7 @@ class Switchboard(Generic[S]):
         self.retained = Retained(rules, record)
         self._clients: dict[str, Client[S]] = {}
         self._away: dict[str, dict[str, None]] = {}  # by owner: identifiers without a connection, in order of leaving
-        self._subscribers: Subscribers[S] = Subscribers(rules)
+        self.subscribers: Subscribers[S] = Subscribers(rules)
         self._timers: list[tuple[int, str]] = []  # a heap; entries that no longer hold are skipped when they come up
 
     # -- coming and going --------------------------------------------------------------------------------------------
@@ -199,6 +199,24 @@ class Switchboard(Generic[S]):
             return False
         return self.rules.sessions_cross_versions or session.version == connect.version
 
+    def release(self, client_id: str, now: int, *, goes_on: bool) -> S | None:
+        """The client is connected to another node now, which takes its session over if that *goes_on*: nothing is left
+        of it here. The connection that it had: say 0x8E to it and close it.
+        """
+        client = self._clients.get(client_id)
+        if client is None:
+            return None
+        sink = client.sink
+        if goes_on and client.recorded:
+            client.session.pause()
+            client.session.record_unacknowledged()
+            self._note(client, now)  # the last that is recorded here: when it is written, all before it is
+        self._leave_for_another(client, goes_on, now)
+        if goes_on and self._clients.get(client_id) is client:
+            client.recorded, client.session.record = False, None  # its record is the other node's
+            self._forget(client)
+        return sink
+
     def _leave_for_another(self, old: Client[S], goes_on: bool, now: int) -> None:
         will, at, live = old.will, old.will_at, old.sink is not None
         old.sink = old.will = old.will_at = None
@@ -213,7 +231,7 @@ class Switchboard(Generic[S]):
 
     def _forget(self, client: Client[S]) -> None:
         for subscriber in list(client.subscribers.values()):
-            self._subscribers.remove(subscriber)
+            self.subscribers.remove(subscriber)
         client.session.subscriptions.clear()
         if client.recorded and self._record is not None:
             client.recorded, client.session.record = False, None
@@ -288,7 +306,7 @@ class Switchboard(Generic[S]):
         client = self._clients[kept.client_id] = Client(session, owner, expires_at=expires_at, recorded=True)
         for each in subscribed:
             shared = split_shared(each.subscription.topic_filter)
-            self._subscribers.add(Subscriber(client, each.subscription, each.identifier, shared))
+            self.subscribers.add(Subscriber(client, each.subscription, each.identifier, shared))
             session.subscriptions[each.subscription.topic_filter] = each.subscription
         session.restore(queued)
         self._wake(expires_at, kept.client_id)
@@ -314,10 +332,10 @@ class Switchboard(Generic[S]):
         if old is None and self.rules.subscriptions is not None and len(client.subscribers) >= self.rules.subscriptions:
             return Granted(Reason.QUOTA_EXCEEDED)
         if old is not None:
-            self._subscribers.remove(old)
+            self.subscribers.remove(old)
         granted = replace(subscription, qos=QoS(min(subscription.qos, self.rules.maximum_qos)))
         subscriber = Subscriber(client, granted, identifier, shared)
-        self._subscribers.add(subscriber)
+        self.subscribers.add(subscriber)
         session.subscriptions[topic_filter] = granted
         self._note_subscribed(client, granted, identifier)
         wants = shared is None and (granted.retain_handling == 0 or (granted.retain_handling == 1 and old is None))
@@ -330,7 +348,7 @@ class Switchboard(Generic[S]):
         subscriber = client.subscribers.get(topic_filter) if client is not None else None
         if subscriber is None or subscriber.client.session is not session:
             return Reason.NO_SUBSCRIPTION_EXISTED
-        self._subscribers.remove(subscriber)
+        self.subscribers.remove(subscriber)
         session.subscriptions.pop(topic_filter, None)
         if session.record is not None:
             session.record(journal.Unsubscribed(session.client_id, topic_filter))
@@ -349,29 +367,46 @@ class Switchboard(Generic[S]):
 
     # -- messages ----------------------------------------------------------------------------------------------------
 
-    def publish(self, message: Publish, now: int, publisher: str | None = None) -> int:
+    def publish(
+        self,
+        message: Publish,
+        now: int,
+        publisher: str | None = None,
+        serves: Callable[[SharedFilter], bool] | None = None,
+    ) -> int:
         """Route a message to every session that wants it, one copy each; to how many it went or for how many it waits.
 
         *publisher* is the client identifier it came from, for no-local. With RETAIN it is kept, too, if
-        `can_retain` says so.
+        `can_retain` says so. *serves* tells which shared subscriptions are served here; all, if it is not given.
         """
         message = self._forwarded(message)
         if message.retain:
             self.retained.keep(replace(message, qos=QoS(min(message.qos, self.rules.maximum_qos))), now)
         copies: dict[tuple[int, bool, tuple[int, ...]], Publish] = {}
         count = 0
-        for client, offer in self._subscribers.offers(message, publisher).items():
+        for client, offer in self.subscribers.offers(message, publisher).items():
             copy = copies.get(offer.key)
             if copy is None:
                 copy = copies[offer.key] = offer.copy(message)
             count += self._hand(client, copy, now)
-        for group in self._subscribers.groups(message.topic):
-            count += self._hand_to_one(group, message, now)
+        for group in self.subscribers.groups(message.topic):
+            if serves is None or serves(group.shared):
+                count += self._hand_to_one(group, message, now)
         return count
 
     def wants(self, topic: str) -> bool:
         """Whether anybody has subscribed to what is on *topic*."""
-        return self._subscribers.any_for(topic)
+        return self.subscribers.any_for(topic)
+
+    def publish_to(self, client_id: str, message: Publish, now: int) -> bool:
+        """Hand a message to one client alone, if a subscription of its own wants it."""
+        client = self._clients.get(client_id)
+        offer = None if client is None else self.subscribers.offers(message, None).get(client)
+        return client is not None and offer is not None and self._hand(client, offer.copy(message), now)
+
+    def recorded(self) -> list[str]:
+        """The clients whose sessions are written down."""
+        return [client_id for client_id, client in self._clients.items() if client.recorded]
 
     def deliver(self, client_id: str, message: Publish, now: int) -> bool:
         """Hand a message to one session, whatever it subscribed to (the answer to a request). False: not reached."""

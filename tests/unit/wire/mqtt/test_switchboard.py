@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from fleetgate.wire.mqtt import journal
 from fleetgate.wire.mqtt.errors import Reason
 from fleetgate.wire.mqtt.packets import V4, Connect, Disconnect, Publish, QoS, Subscription, Will
 from fleetgate.wire.mqtt.rules import AWS, NEVER, STANDARD, Rules
 from fleetgate.wire.mqtt.session import Session
 from fleetgate.wire.mqtt.switchboard import NOBODY, Attached, Granted, Owner, Switchboard
+from fleetgate.wire.mqtt.topics import SharedFilter
 
 Q1 = QoS.AT_LEAST_ONCE
 
@@ -366,3 +368,59 @@ def test_shared_subscriptions_are_given_no_retained_messages() -> None:
         session = house.join("a").session
         assert house.subscribe(session, Subscription("$share/g/t", Q1), 0).retained == ()
         assert house.subscribe(session, Subscription("t", Q1), 0).retained != ()
+
+
+# -- another node ------------------------------------------------------------------------------------------------------
+
+
+def test_a_client_that_is_released_leaves_nothing_but_its_record() -> None:
+    changes: list[journal.Change] = []
+    house = Board(STANDARD, record=changes.append)
+    session = house.join("a").session
+    house.subscribe(session, Subscription("t", Q1), 0)
+    house.publish(Publish("t", b"sent", Q1), 0)
+    sink = house.sink("a")
+    assert house.release("a", 5, goes_on=True) is sink
+    assert (house.session("a"), house.publish(Publish("t", b"x", Q1), 6)) == (None, 0)
+    queued = [each.message.payload for each in changes if isinstance(each, journal.Queued)]
+    assert queued == [b"sent"]  # nobody acknowledged it: the other node sends it again
+    assert not any(isinstance(each, journal.SessionEnded) for each in changes)
+    assert sink is not None
+    assert not house.detach("a", sink, 7)
+    assert house.release("a", 8, goes_on=True) is None
+
+
+def test_a_client_that_begins_anew_elsewhere_ends_its_session_and_says_its_will() -> None:
+    changes: list[journal.Change] = []
+    house = Board(STANDARD, record=changes.append)
+    house.subscribe(house.join("b").session, Subscription("will"), 0)
+    session = house.join("a", will=Will("will", b"gone")).session
+    house.subscribe(session, Subscription("t", Q1), 0)
+    house.release("a", 5, goes_on=False)
+    assert house.session("a") is None
+    assert journal.SessionEnded("a") in changes
+    assert house.line("b").payloads() == [b"gone"]
+
+
+def test_shared_subscriptions_are_served_where_it_is_said() -> None:
+    told: list[list[SharedFilter]] = []
+    house = board()
+    house.subscribers.groups_changed = lambda: told.append(house.subscribers.shared)
+    session = house.join("a").session
+    house.subscribe(session, Subscription("$share/crew/t", Q1), 0)
+    crew = SharedFilter("crew", "t")
+    assert house.publish(Publish("t", b"1", Q1), 0, serves=lambda shared: shared != crew) == 0
+    assert house.publish(Publish("t", b"2", Q1), 0, serves=lambda shared: shared == crew) == 1
+    house.unsubscribe(session, "$share/crew/t")
+    assert told == [[crew], []]
+    assert house.line("a").payloads() == [b"2"]
+
+
+def test_one_client_alone_is_told() -> None:
+    house = board()
+    for name in ("a", "b"):
+        house.subscribe(house.join(name).session, Subscription("t", Q1), 0)
+    assert house.publish_to("a", Publish("t", b"1", Q1), 0)
+    assert not house.publish_to("a", Publish("u", b"1", Q1), 0)
+    assert not house.publish_to("c", Publish("t", b"1", Q1), 0)
+    assert (house.line("a").payloads(), house.line("b").payloads()) == ([b"1"], [])

