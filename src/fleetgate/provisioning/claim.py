@@ -330,6 +330,16 @@ def _terms(template: templates.Template) -> tuple[object, ...]:
     return *version, template.enabled, template.hook_target_arn, template.reprovisioning
 
 
+def _waiting(tx: Tx, act: Act, fingerprint: str) -> Certificate:
+    """Raises AccessDenied where somebody decided meanwhile that the certificate is not to be used: a token that is
+    still good does not undo that.
+    """
+    found = certificates.get(tx, act.realm, fingerprint)
+    if found.status not in (Status.PENDING_ACTIVATION, Status.ACTIVE):
+        raise AccessDenied(f"Certificate {fingerprint} is {found.status} by now; ask for another one.")
+    return found
+
+
 def _settle(
     tx: Tx,
     act: Act,
@@ -348,7 +358,7 @@ def _settle(
     identify_again(tx, asker.certificate, act.now)
     _be_unchanged(tx, act, case.template)
     tokens.redeem(tx, act, case.digest, claim_fingerprint=claim)
-    new = certificates.get(tx, act.realm, case.certificate.fingerprint)
+    new = _waiting(tx, act, case.certificate.fingerprint)
     name = plan.thing.name if plan.thing else None
     standing = _standing(tx, act, claim)
     if standing is _Standing.DEVICE:

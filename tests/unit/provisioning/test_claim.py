@@ -29,7 +29,7 @@ from fleetgate.errors import (
 from fleetgate.names import Act
 from fleetgate.pki import certificate, keys
 from fleetgate.pki.keys import KeyKind
-from fleetgate.provisioning import claim
+from fleetgate.provisioning import claim, rebind
 from fleetgate.provisioning.claim import HOOK_DENIED, LEAST_ROOM, Asker
 from fleetgate.registry import attachments, audit, certificates, claims, events, functions, outbox, templates, things
 from fleetgate.registry.certificates import Certificate, Status
@@ -156,7 +156,46 @@ async def test_certificates_that_wait_are_bounded(found: Callable[..., Any], mon
     await factory.from_csr()
 
 
+async def test_a_thing_is_not_bound_again_without_end(
+    found: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (rebind.MOST_AGAIN, rebind.AGAIN_WITHIN) == (100, 3_600_000)
+    monkeypatch.setattr(rebind, "MOST_AGAIN", 3)
+    factory = await found(maximum=1)
+    for _ in range(3):
+        await factory.register(await factory.from_csr())
+    with pytest.raises(Throttled, match="Thing SN-1 was given 3 certificates within an hour"):
+        await factory.register(await factory.from_csr())
+    kept = await factory.certificates()
+    assert sorted(each.status for each in kept) == [Status.ACTIVE, Status.INACTIVE, Status.INACTIVE]
+    factory.house.pass_(rebind.AGAIN_WITHIN)
+    await factory.register(await factory.from_csr())
+
+
+async def test_a_device_does_not_renew_without_end(factory: Factory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rebind, "MOST_AGAIN", 3)
+    made = await factory.from_csr()
+    await factory.register(made)
+    own = made["certificateId"]
+    for _ in range(2):
+        await factory.register(await factory.from_csr(device_keys.make(KeyKind.EC_P256), by=own), by=own)
+    with pytest.raises(Throttled, match="Thing SN-1 was given 3 certificates within an hour"):
+        await factory.register(await factory.from_csr(by=own), by=own)
+
+
 # --- RegisterThing ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [Status.INACTIVE, Status.REVOKED])
+async def test_a_token_does_not_undo_what_an_operator_decided(factory: Factory, status: Status) -> None:
+    made = await factory.from_csr()
+    await factory.write(lambda tx, act: certificates.set_status(tx, act, made["certificateId"], status))
+    with pytest.raises(AccessDenied, match=f"is {status} by now; ask for another one"):
+        await factory.register(made)
+    kept = await factory.read(lambda tx: certificates.get(tx, REALM, made["certificateId"]))
+    assert kept.status is status
+    assert await factory.read(lambda tx: things.find(tx, REALM, "SN-1")) is None
+    assert (await factory.read(lambda tx: claims.get(tx, REALM, factory.fleet.fingerprint))).used == 0
 
 
 async def test_a_device_is_provisioned(factory: Factory) -> None:
