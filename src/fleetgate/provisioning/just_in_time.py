@@ -144,8 +144,17 @@ class JustInTime:
         ready = [each for each in signers if not _unready(each, self._runtime.clock())]
         if not ready:
             raise AccessDenied(_unready(signers[0], self._runtime.clock()))
-        # Who registered a CA in DEFAULT mode has proven its key; nobody else can draw its devices away.
+        # Who registered a CA in DEFAULT mode has proven its key; nobody else can draw its devices away, also while that
+        # CA registers nobody.
         proven = [each for each in ready if each.mode == Mode.DEFAULT]
+        owners = {each.realm for each in signers if each.mode == Mode.DEFAULT}
+        if home is None and owners and not proven:
+            first, ready = ready[0], [each for each in ready if each.realm in owners]
+            if not ready:
+                raise AccessDenied(
+                    f"CA certificate {first.fingerprint} is in SNI_ONLY mode, its key was proven elsewhere, and the "
+                    "server name tells no account."
+                )
         named = home is not None or endpoints.is_shared(self._runtime.config.gateway, server_name or "")
         if not proven and not named:
             raise AccessDenied(

@@ -392,6 +392,33 @@ async def test_who_proved_the_cas_key_has_its_devices(plant: Plant) -> None:
     assert plant.refusals() == []
 
 
+@pytest.mark.parametrize("settings", [{"automatic": False}, {"status": authorities.Status.INACTIVE}])
+async def test_a_ca_that_registers_nobody_loses_no_device_to_another_account(
+    plant: Plant, settings: dict[str, Any]
+) -> None:
+    pem = plant.maker.pem
+    await plant.register(pem, REALM, mode=Mode.DEFAULT, **settings)
+    await plant.register(pem, OTHER, mode=Mode.SNI_ONLY)
+    assert await plant.meet(plant.leaf(), "iot.example")
+    await plant.nothing_made()
+    told = {realm: why for realm, _, why in plant.refusals()}
+    assert "its key was proven elsewhere" in told[OTHER]
+    assert "proven" not in told[REALM]
+    made = DomainType.CUSTOMER_MANAGED
+    await plant.write(lambda tx, act: domains.create(tx, act, "d", "other.example", made), OTHER)
+    assert await plant.meet(plant.leaf(), "other.example")
+    assert [each.realm for each in await plant.known()] == [OTHER]
+
+
+async def test_of_ones_own_cas_the_one_that_is_ready(plant: Plant) -> None:
+    await plant.register(plant.maker.pem, mode=Mode.DEFAULT, status=authorities.Status.INACTIVE)
+    plant.house.pass_(1000)
+    for realm in (REALM, OTHER):
+        await plant.register(plant.maker.pem, realm, mode=Mode.SNI_ONLY)
+    assert await plant.meet(plant.leaf(), "iot.example")
+    assert [(each.realm, each.mode) for each in await plant.known()] == [(REALM, Mode.SNI_ONLY)]
+
+
 async def test_an_account_learns_nothing_of_anothers_ca(plant: Plant) -> None:
     pem = plant.maker.pem
     await plant.register(pem, REALM, mode=Mode.SNI_ONLY, status=authorities.Status.INACTIVE)
