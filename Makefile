@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint types imports unit fix bench bench-idle bench-bulk bench-registry lock docs clean
+.PHONY: help setup demo test check lint types imports unit fix bench bench-doors bench-registry bench-idle bench-bulk lock docs clean
 
 help: ## list the commands
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 $(VENV)/runtime.stamp: requirements/runtime.txt pyproject.toml
 	@echo "setting up $(VENV) (locked dependencies)"
@@ -48,17 +48,19 @@ unit: $(VENV)/dev.stamp ## the fast tests
 fix: $(VENV)/dev.stamp ## let ruff mend what it can
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
-bench: $(VENV)/dev.stamp ## measure beside the physical floor (minutes)
+bench: bench-doors bench-registry ## measure: the doors beside the physical floor, the registry up to a million things
+
+bench-doors: $(VENV)/dev.stamp ## devices and operators at the doors, beside the physical floor (four minutes)
 	@$(BIN)/python -m bench
+
+bench-registry: $(VENV)/dev.stamp ## reads and searches of a registry with up to a million things (minutes; disk: 1.2 GB)
+	@$(BIN)/python -m bench.registry
 
 bench-idle: $(VENV)/dev.stamp ## ten thousand idle devices, and all of them coming back at once (a minute)
 	@$(BIN)/python -m bench.idle
 
-bench-bulk: $(VENV)/dev.stamp ## a bulk registration of 100,000 lines, killed half-way (minutes)
+bench-bulk: $(VENV)/dev.stamp ## a bulk registration of 100,000 lines, killed half-way (five minutes)
 	@$(BIN)/python -m bench.bulk
-
-bench-registry: $(VENV)/dev.stamp ## reads and searches of a registry with up to a million things (minutes; disk: 1.2 GB)
-	@$(BIN)/python -m bench.registry
 
 lock: ## resolve the locked dependencies anew (needs uv)
 	uv pip compile --universal --generate-hashes --python-version 3.11 --upgrade --no-header -q pyproject.toml --group build -o requirements/runtime.txt
