@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -14,19 +15,26 @@ from psycopg.conninfo import conninfo_to_dict
 from tests.pki import new_key, signing_request
 from tests.process import ServerProcess
 from tests.registrations import body
+from tests.s3 import S3Server, s3_server
 from tests.server import REALM
 
 from fleetgate.app import database_address, works
 from fleetgate.database.open import open_database
 from fleetgate.database.port import Database, Tx
-from fleetgate.provisioning import bucket
+from fleetgate.provisioning import bucket, input_file
 from fleetgate.registry import tasks
 from fleetgate.registry.tasks import Report, Status, Task
 
-LINES = {"sqlite": 5_000, "postgres": 1_000}
+LINES = {"sqlite": 5_000, "postgres": 1_000, "s3": 500}
 KILLS = 3
 SEED = 20_260_401
 EVERY_TENTH = "nonsense"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[S3Server]:
+    with s3_server(tmp_path) as server:
+        yield server
 
 
 def named(url: str) -> str:
@@ -44,13 +52,17 @@ def write_input(file: Path, count: int) -> None:
             out.write(f"{EVERY_TENTH if number % 10 == 0 else json.dumps(parameters)}\n")
 
 
-async def started(process: ServerProcess, count: int) -> Task:
+async def started(process: ServerProcess, file: Path, store: S3Server | None) -> Task:
     """Found the installation, and start a task that nobody works on yet."""
     async with works(process.config) as opened:
-        folder = bucket.root(process.config)
-        (folder / "factory").mkdir(parents=True)
-        write_input(folder / "factory" / "lamps.json", count)
-        source = bucket.look(folder, "factory", "lamps.json")
+        config, name = process.config, "factory"
+        if store is None:
+            (bucket.root(config) / name).mkdir(parents=True)
+            file.rename(bucket.root(config) / name / file.name)
+        else:
+            name = store.put(file.name, file.read_text())["inputFileBucket"]
+        source = input_file.look(config, name, file.name, opened.runtime.clock)
+        assert (source.etag is None) == (store is None)
         act = opened.runtime.act(REALM, "system")
         return await opened.runtime.write(lambda tx: tasks.start(tx, act, body(), source, "role"))
 
@@ -69,14 +81,16 @@ def numbers(tx: Tx, sql: str) -> Any:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("engine", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+@pytest.mark.parametrize("engine", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres), "s3"])
 async def test_every_line_is_answered_once_whenever_it_is_killed(
     tmp_path: Path, engine: str, request: pytest.FixtureRequest
 ) -> None:
     random, lines = Random(SEED), LINES[engine]
-    place = {} if engine == "sqlite" else {"database.url": named(request.getfixturevalue("postgres_url"))}
-    process = ServerProcess.prepare(tmp_path, {"bulk.batch": 64, **place})
-    task = await started(process, lines)
+    place = {"database.url": named(request.getfixturevalue("postgres_url"))} if engine == "postgres" else {}
+    store: S3Server | None = request.getfixturevalue("store") if engine == "s3" else None
+    process = ServerProcess.prepare(tmp_path, {"bulk.batch": 64, **place, **(store.settings if store else {})})
+    write_input(tmp_path / "lamps.json", lines)
+    task = await started(process, tmp_path / "lamps.json", store)
     database = open_database(database_address(process.config))
     try:
         for kill in range(1, KILLS + 1):

@@ -14,7 +14,7 @@ from fleetgate.api.listing import Listing
 from fleetgate.database.port import Tx
 from fleetgate.errors import ConflictingUpdate, InvalidRequest, Refused, RegistrationFailed, Throttled
 from fleetgate.names import Act
-from fleetgate.provisioning import bucket, register
+from fleetgate.provisioning import input_file, register
 from fleetgate.registry import pages, tasks
 from fleetgate.registry.pages import Page
 from fleetgate.registry.tasks import Report, Status
@@ -64,8 +64,8 @@ async def start_thing_registration_task(runtime: Runtime, act: Act, params: Para
     """Refused at once where template or file cannot be used. A server's runner takes the task up within a second."""
     body = params["templateBody"]
     register.read_template(body)
-    folder = bucket.root(runtime.config)
-    source = await asyncio.to_thread(bucket.look, folder, params["inputFileBucket"], params["inputFileKey"])
+    bucket, key = params["inputFileBucket"], params["inputFileKey"]
+    source = await asyncio.to_thread(input_file.look, runtime.config, bucket, key, runtime.clock)
     return lambda tx: {"taskId": tasks.start(tx, act, body, source, params["roleArn"]).id}
 
 

@@ -21,9 +21,12 @@ def configuration(
     example: Annotated[
         bool, typer.Option("--example", help="Print a file with every setting and its default.")
     ] = False,
+    reference: Annotated[bool, typer.Option("--reference", help="Print the page that tells of every setting.")] = False,
 ) -> None:
     if example:
         typer.echo(config.example(), nl=False)
+    elif reference:
+        typer.echo(config.reference(), nl=False)
     elif context.invoked_subcommand is None:
         typer.echo(context.get_help())
 

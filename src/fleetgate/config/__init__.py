@@ -20,6 +20,7 @@ from fleetgate.config.sections import (
     HooksConfig,
     LogConfig,
     NodesConfig,
+    S3Config,
     ServerConfig,
 )
 
@@ -36,6 +37,7 @@ __all__ = [
     "HooksConfig",
     "LogConfig",
     "NodesConfig",
+    "S3Config",
     "ServerConfig",
     "example",
     "load",

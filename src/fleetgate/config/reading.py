@@ -14,13 +14,14 @@ from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hi
 from urllib.parse import parse_qs, urlsplit
 
 from fleetgate import names
-from fleetgate.config.sections import UNITS, Config, DatabaseConfig, Duration, FunctionConfig, NodesConfig
+from fleetgate.config.sections import UNITS, Config, DatabaseConfig, Duration, FunctionConfig, NodesConfig, S3Config
 from fleetgate.errors import ConfigInvalid, InvalidRequest
 
 _DURATION: Final = re.compile(r"([0-9]{1,9})(ms|s|m|h|d)")
 _PUBLIC_URL: Final = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~/-]*)?")
 _BUS: Final = re.compile(r"mqtts?://[A-Za-z0-9.\[\]:-]+:[0-9]{1,5}")
 _NODE: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_LABEL: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _HOST: Final = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*")
 
 
@@ -141,6 +142,7 @@ def _contradictions(config: Config) -> Iterator[str]:
         yield f"authority.status_url: expected such as http://pki.example.com, not {config.authority.status_url!r}"
     if (config.api.tls_certificate is None) != (config.api.tls_key is None):
         yield "api: tls_certificate and tls_key belong together; give both or neither"
+    yield from _s3(config.s3)
     for name, function in config.hooks.functions.items():
         yield from _function(name, function)
     if config.nodes.bus is not None:
@@ -194,6 +196,33 @@ def _host(text: str) -> bool:
     except ValueError:
         return len(text) <= 253 and _HOST.fullmatch(text) is not None
     return True
+
+
+def _s3(s3: S3Config) -> Iterator[str]:
+    if s3.credentials_file is None and s3 != S3Config():
+        yield "s3.credentials_file: without it S3 is not asked, and the other settings mean nothing"
+    if not _LABEL.fullmatch(s3.region):
+        yield f"s3.region: {s3.region!r} is no region, such as us-east-1"
+    if s3.endpoint is not None and not _is_endpoint(s3.endpoint):
+        yield f"s3.endpoint: expected https://HOST or https://HOST:PORT (http:// on loopback), not {s3.endpoint!r}"
+
+
+def _is_endpoint(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        return False
+    if parts.username is not None or parts.path not in {"", "/"} or parts.query or parts.fragment or not _host(host):
+        return False
+    return parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _function(name: str, function: FunctionConfig) -> Iterator[str]:

@@ -130,6 +130,24 @@ class BulkConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class S3Config:
+    """S3, or what speaks its protocol, for input files in buckets that are no folders of the server."""
+
+    credentials_file: Path | None = None
+    """File with the access key, in the form of AWS's shared credentials file; without one S3 is not asked."""
+    profile: str = "default"
+    """The section of that file."""
+    region: str = "us-east-1"
+    """The region of the buckets."""
+    endpoint: str | None = None
+    """Another address than AWS's; https, or http on loopback."""
+    addressing: Literal["auto", "path", "virtual"] = "auto"
+    """The bucket in the address's `path` or its host name (`virtual`); `auto`: host name at AWS, path elsewhere."""
+    ca_file: Path | None = None
+    """PEM file with the CA certificates that vouch for the address; without one the system's are used."""
+
+
+@dataclass(frozen=True, slots=True)
 class FunctionConfig:
     """Who is asked under this name: a handler file (`file`) or an address (`url`)."""
 
@@ -194,6 +212,7 @@ class Config:
     authority: AuthorityConfig = field(default_factory=AuthorityConfig)
     claims: ClaimsConfig = field(default_factory=ClaimsConfig)
     bulk: BulkConfig = field(default_factory=BulkConfig)
+    s3: S3Config = field(default_factory=S3Config)
     hooks: HooksConfig = field(default_factory=HooksConfig)
     nodes: NodesConfig = field(default_factory=NodesConfig)
     log: LogConfig = field(default_factory=LogConfig)

@@ -28,6 +28,11 @@ def root(config: Config) -> Path:
     return config.bulk.buckets or config.server.data_dir / "buckets"
 
 
+def is_there(folder: Path, bucket: str) -> bool:
+    """Is there a bucket of that name, usable or not?"""
+    return _BUCKET.fullmatch(bucket) is not None and bucket.strip(".") != "" and os.path.lexists(folder / bucket)
+
+
 def look(folder: Path, bucket: str, key: str) -> Input:
     """The file as it is now. Raises InvalidRequest: a bad name, or no plain file there."""
     with _opened(folder, bucket, key) as file:
@@ -65,7 +70,7 @@ def _opened(folder: Path, bucket: str, key: str) -> BinaryIO:
     except OSError as error:
         raise InvalidRequest(
             f"There is no file {key} in bucket {bucket} ({error.strerror}). A bucket is a folder below the server's "
-            "folder of buckets; symbolic links are not followed."
+            "folder of buckets, where symbolic links are not followed, or one in S3 if that is configured ([s3])."
         ) from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)

@@ -18,15 +18,15 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
 import structlog
 
 from fleetgate.database.port import Conflict, Tx
 from fleetgate.errors import ConflictingUpdate, FleetgateError, Refused, Unavailable
 from fleetgate.names import Act
-from fleetgate.provisioning import bucket, input_lines, register
-from fleetgate.provisioning.input_lines import Line
+from fleetgate.provisioning import input_file, input_lines, register
+from fleetgate.provisioning.input_lines import Line, Readable
 from fleetgate.registry import audit, tasks
 from fleetgate.registry.tasks import Report, Status, Task
 from fleetgate.runtime import Runtime
@@ -41,7 +41,7 @@ _PRUNE_SECONDS: Final = 600.0
 _PRUNE_AT_ONCE: Final = 500
 _REST: Final = 0.2
 """Rest after a batch, as a share of the time that the batch took."""
-_DATABASE_SECONDS: Final = 1.0
+_AWAY_SECONDS: Final = 1.0
 _PAUSE_SECONDS: Final = 60.0
 """Until a task is tried again that a bug threw out."""
 
@@ -111,7 +111,7 @@ async def work(runtime: Runtime, task: Task, runner: str, watch: Watch = lambda 
     """
     try:
         document = register.read_template(task.template_body)
-        with bucket.reopen(bucket.root(runtime.config), task.input) as file:
+        with await asyncio.to_thread(input_file.reopen, runtime.config, task.input, runtime.clock) as file:
             current: Task | None = task
             while current is not None and current.ended_at is None:
                 watch(current)
@@ -124,20 +124,20 @@ async def work(runtime: Runtime, task: Task, runner: str, watch: Watch = lambda 
             await runtime.write(lambda tx: tasks.release(tx, task, runner))
 
 
-async def _patiently(runtime: Runtime, task: Task, runner: str, document: Document, file: BinaryIO) -> Task | None:
-    """One batch; while the database is away, none."""
+async def _patiently(runtime: Runtime, task: Task, runner: str, document: Document, file: Readable) -> Task | None:
+    """One batch; while the database or the file is away, none."""
     began = monotonic()
     try:
         after = await _batch(runtime, task, runner, document, file)
     except Unavailable as error:
         log.warning("bulk registration waits", task=task.id, reason=error.message)
-        await asyncio.sleep(_DATABASE_SECONDS)
-        return task
+        await asyncio.sleep(_AWAY_SECONDS)
+        return await _still(runtime, task, runner)
     await asyncio.sleep((monotonic() - began) * _REST)
     return after
 
 
-async def _batch(runtime: Runtime, task: Task, runner: str, document: Document, file: BinaryIO) -> Task | None:
+async def _batch(runtime: Runtime, task: Task, runner: str, document: Document, file: Readable) -> Task | None:
     if task.status is Status.CANCELLING:
         return await _end(runtime, task, Status.CANCELLED, f"Stopped after line {task.line}.")
     most = runtime.config.bulk.batch
@@ -152,6 +152,14 @@ async def _batch(runtime: Runtime, task: Task, runner: str, document: Document, 
             raise outcome
     now = runtime.clock()
     return await runtime.write(lambda tx: tasks.advance(tx, task, stretch.last, stretch.end, runner, now))
+
+
+async def _still(runtime: Runtime, task: Task, runner: str) -> Task | None:
+    """The task as it is now, leased for longer: somebody may have stopped it while there was nothing to read."""
+    try:
+        return await runtime.write(lambda tx: tasks.take(tx, task.realm, task.id, runner, runtime.clock()))
+    except Unavailable:
+        return task
 
 
 async def _end(runtime: Runtime, task: Task, status: Status, message: str) -> Task:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Final
+from typing import Any, Final, Protocol
 
 from fleetgate.errors import InvalidRequest
 from fleetgate.template.problems import Problems
@@ -12,6 +12,13 @@ from fleetgate.template.source import read_object
 LONGEST: Final = 256 * 1024
 """Bytes of a line, its end not counted (AWS's quota)."""
 _MARK: Final = b"\xef\xbb\xbf"
+
+
+class Readable(Protocol):
+    """What is asked of a file."""
+
+    def seek(self, position: int, /) -> object: ...
+    def readline(self, most: int, /) -> bytes: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +42,7 @@ class Stretch:
     """Where the next line begins."""
 
 
-def read(file: BinaryIO, last: int, position: int, most: int) -> Stretch:
+def read(file: Readable, last: int, position: int, most: int) -> Stretch:
     """The next lines after line *last*, up to *most* with content; none at the end of the file."""
     file.seek(position)
     lines: list[Line] = []
@@ -66,7 +73,7 @@ def parameters(line: Line) -> dict[str, Any]:
     return found
 
 
-def _line(file: BinaryIO) -> tuple[bytes | None, int]:
+def _line(file: Readable) -> tuple[bytes | None, int]:
     """The next line's content, None where it is too long, and how many bytes it takes; 0 at the end of the file."""
     raw = file.readline(LONGEST + 2)
     length = len(raw)

@@ -48,6 +48,8 @@ class Input:
     size: int
     """Bytes."""
     modified_at: int
+    etag: str | None = None
+    """S3's, in quotation marks; None for a file in a folder of the server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,7 @@ def start(tx: Tx, act: Act, template_body: str, source: Input, role_arn: str, *,
         message="",
         size=source.size,
         modified_at=source.modified_at,
+        etag=source.etag,
         line=0,
         position=0,
         successes=0,
@@ -340,7 +343,7 @@ def _task(row: Row) -> Task:
         realm=Realm.parse(row["realm"]),
         id=row["id"],
         template_body=row["template_body"],
-        input=Input(row["bucket"], row["key"], row["size"], row["modified_at"]),
+        input=Input(row["bucket"], row["key"], row["size"], row["modified_at"], row["etag"]),
         role_arn=row["role_arn"],
         actor=row["actor"],
         status=Status(row["status"]),

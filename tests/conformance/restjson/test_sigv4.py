@@ -17,12 +17,13 @@ from awscrt.auth import (
     aws_sign_request,
 )
 from awscrt.http import HttpHeaders, HttpRequest
-from botocore.auth import SigV4Auth, SigV4QueryAuth
+from botocore.auth import S3SigV4Auth, SigV4Auth, SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fleetgate.wire.restjson import sigv4
 from fleetgate.wire.restjson.message import Request
 from fleetgate.wire.restjson.sigv4 import SignatureRefused, Verifier, parse
 
@@ -232,3 +233,27 @@ def test_verifying_takes_microseconds() -> None:
     for _ in range(2000):
         VERIFIER.verify(HEADER_FORM, parse(HEADER_FORM), SECRET, credential.signed_at)
     assert (time.perf_counter() - started) / 2000 < 0.001  # about 25 microseconds; the bound is for busy machines
+
+
+# --- the client's side -----------------------------------------------------------------------------------------------
+
+
+@given(
+    method=st.sampled_from(["GET", "HEAD", "PUT"]),
+    key=st.text(min_size=1, max_size=20).filter(str.isprintable),
+    token=st.none() | st.from_regex(r"[A-Za-z0-9/+=]{1,20}", fullmatch=True),
+    more=st.sampled_from([{}, {"range": "bytes=0-9", "if-match": '"etag"'}]),
+)
+def test_what_is_signed_for_s3_is_what_botocore_signs(
+    method: str, key: str, token: str | None, more: dict[str, str]
+) -> None:
+    path = f"/bucket/{quote(key, safe='/-_.~')}"
+    theirs = AWSRequest(method, f"https://s3.example.com{path}", headers=dict(more))
+    S3SigV4Auth(Credentials("AKID", "secret", token), "s3", "us-east-1").add_auth(theirs)
+    now = int(datetime.strptime(theirs.headers["X-Amz-Date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp() * 1000)
+    headers = {"host": "s3.example.com", "x-amz-content-sha256": sigv4.EMPTY_SHA256, **more}
+    ours = sigv4.authorization(
+        sigv4.AccessKey("AKID", "secret", token), "us-east-1", "s3", method, path, headers, sigv4.EMPTY_SHA256, now
+    )
+    assert ours["authorization"] == theirs.headers["Authorization"]
+    assert ours.get("x-amz-security-token") == token

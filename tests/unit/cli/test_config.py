@@ -21,6 +21,10 @@ def test_every_problem_of_a_file(anywhere: Any, tmp_path: Path) -> None:
     assert "did you mean mqtt_port" in anywhere("thing", "list", "--config", "bad.toml", status=1).err
 
 
+def test_the_reference_page_is_printed(anywhere: Any) -> None:
+    assert "## `[s3]`" in anywhere("config", "--reference").out
+
+
 def test_nothing_asked_is_help(anywhere: Any) -> None:
     assert "--example" in anywhere("config").out
 

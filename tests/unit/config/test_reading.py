@@ -249,3 +249,27 @@ def test_a_public_url_is_an_address(url: str) -> None:
     with pytest.raises(ConfigInvalid, match=r"api\.public_url: expected an address"):
         config.load(None, {"api.public_url": url})
     assert config.load(None, {"api.public_url": "https://iot.example.com:8443/api"}).api.public_url
+
+
+def test_an_s3_address_is_one_that_nobody_can_listen_in_on() -> None:
+    for url in ("https://minio.example.com:9000", "http://127.0.0.1:9000", "http://[::1]:9000", "http://localhost:9"):
+        assert load(None, {"s3.endpoint": url, "s3.credentials_file": "keys"}).s3.endpoint == url
+    for url in (
+        "minio:9000",
+        "http://minio.example.com",
+        "https://u:p@minio.example.com",
+        "https://h/path",
+        "https://h?q",
+    ):
+        with pytest.raises(ConfigInvalid, match=r"s3\.endpoint: expected https://HOST"):
+            load(None, {"s3.endpoint": url, "s3.credentials_file": "keys"})
+
+
+def test_s3_settings_without_an_access_key_are_a_mistake() -> None:
+    with pytest.raises(ConfigInvalid, match=r"s3\.credentials_file: without it S3 is not asked"):
+        load(None, {"s3.region": "eu-west-1"})
+
+
+def test_an_s3_region_is_a_name() -> None:
+    with pytest.raises(ConfigInvalid, match=r"s3\.region: 'eu/west' is no region"):
+        load(None, {"s3.region": "eu/west", "s3.credentials_file": "keys"})

@@ -277,7 +277,7 @@ def test_even_two_at_work_on_one_task_answer_each_line_once(registration: Bulk, 
 def test_a_database_that_is_away_is_waited_for(
     registration: Bulk, house: Installed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bulk, "_DATABASE_SECONDS", 0.001)
+    monkeypatch.setattr(bulk, "_AWAY_SECONDS", 0.001)
     away = iter([True, True, False, True])
 
     class Moody(Mortal):

@@ -1,4 +1,4 @@
-"""AWS Signature Version 4, the server's side: who signed this request, and did they?
+"""AWS Signature Version 4. The server's side: who signed this request, and did they? And the client's: authorization().
 
 Three forms: the Authorization header, the presigned query, and the presigned query of WebSocket clients (service
 `iotdevicegateway`), who append X-Amz-Security-Token after signing. The canonical path is encoded twice, as for every
@@ -10,8 +10,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, Literal
 from urllib.parse import quote, unquote
@@ -22,6 +22,9 @@ ALGORITHM: Final = "AWS4-HMAC-SHA256"
 WEBSOCKET_SERVICE: Final = "iotdevicegateway"
 SKEW_MS: Final = 5 * 60 * 1000
 LONGEST_PRESIGNED_S: Final = 7 * 24 * 3600
+
+EMPTY_SHA256: Final = hashlib.sha256(b"").hexdigest()
+"""The payload hash of a request without a body."""
 
 _MISSING: Final = "MissingAuthenticationTokenException"
 _INCOMPLETE: Final = "IncompleteSignatureException"
@@ -351,3 +354,44 @@ def _bytes(text: str) -> bytes:
         return text.encode("latin-1")
     except UnicodeEncodeError:
         return text.encode("utf-8", "surrogatepass")
+
+
+# --- signing -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class AccessKey:
+    """What a client signs with."""
+
+    id: str
+    secret: str = field(repr=False)
+    session_token: str | None = field(default=None, repr=False)
+
+
+def authorization(
+    key: AccessKey,
+    region: str,
+    service: str,
+    method: str,
+    raw_path: str,
+    headers: Mapping[str, str],
+    payload_hash: str,
+    now: int,
+) -> dict[str, str]:
+    """*headers* (by lower-case name, `host` among them), and beside them what signs a request without a query.
+
+    *raw_path* is percent-encoded, as it is sent; *payload_hash* the body's SHA-256 in hexadecimal digits; *now*
+    milliseconds UTC. For S3 the path is signed as it is sent, for all other services canonicalised first.
+    """
+    timestamp = datetime.fromtimestamp(now / 1000, UTC).strftime("%Y%m%dT%H%M%SZ")
+    token = {} if key.session_token is None else {"x-amz-security-token": key.session_token}
+    signed = {**headers, "x-amz-date": timestamp, **token}
+    names = ";".join(sorted(signed))
+    lines = "".join(f"{name}:{_SPACES.sub(' ', signed[name]).strip(' ')}\n" for name in sorted(signed))
+    path = raw_path if service == "s3" else _canonical_path(raw_path)
+    digest = hashlib.sha256(_bytes(f"{method}\n{path}\n\n{lines}\n{names}\n{payload_hash}")).hexdigest()
+    scope = f"{timestamp[:8]}/{region}/{service}/aws4_request"
+    signing_key = _signing_key(key.secret, timestamp[:8], region, service)
+    signature = hmac.digest(signing_key, _bytes(f"{ALGORITHM}\n{timestamp}\n{scope}\n{digest}"), "sha256").hex()
+    value = f"{ALGORITHM} Credential={key.id}/{scope}, SignedHeaders={names}, Signature={signature}"
+    return {**signed, "authorization": value}

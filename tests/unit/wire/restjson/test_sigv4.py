@@ -9,7 +9,7 @@ import pytest
 
 from fleetgate.wire.restjson import sigv4
 from fleetgate.wire.restjson.message import Request
-from fleetgate.wire.restjson.sigv4 import SignatureRefused, Verifier, parse
+from fleetgate.wire.restjson.sigv4 import AccessKey, SignatureRefused, Verifier, authorization, parse
 
 KEY, SECRET = "AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
 SIGNED_AT = 1_440_938_160_000  # 20150830T123600Z
@@ -337,3 +337,18 @@ def test_remembered_keys_are_bounded_and_proven() -> None:
 )
 def test_strange_characters_are_refused_and_nothing_else(changed: dict[str, Any]) -> None:
     assert refusal(replace(VANILLA, **changed))[0] == "InvalidSignatureException"
+
+
+# --- signing ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("token", [None, "token"])
+@pytest.mark.parametrize("path", ["/", "/things/a%20b", "/a//b/../c", "/policies/x%2Fy"])
+def test_what_is_signed_for_others_is_what_the_verifier_accepts(path: str, token: str | None) -> None:
+    key = AccessKey(KEY, SECRET, token)
+    body_hash = hashlib.sha256(b"{}").hexdigest()
+    headers = authorization(key, "us-east-1", "iot", "POST", path, {"host": "h"}, body_hash, SIGNED_AT)
+    request = Request("POST", path, "", headers, b"{}")
+    verify(request)
+    assert parse(request).security_token == token
+    assert refusal(replace(request, raw_path="/other"))[0] == "InvalidSignatureException"
