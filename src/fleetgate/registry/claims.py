@@ -220,20 +220,30 @@ def check(act: Act, claim: Claim, template: str | None = None, has_place: Callab
 
 
 def has_place(tx: Tx, act: Act, claim: Claim, public_key_fingerprint: str) -> bool:
-    """Was this key, which the caller has seen proven, provisioned by *claim*, and is its certificate in force?
+    """Was this key, which the caller has seen proven, provisioned by *claim*, and is its certificate in force, or the
+    one that its device renewed that by with the same key?
 
     Such a device lost the answer, or what it had. It may ask again though nothing is left, for what it asks for next
     is its own thing, which costs nothing.
     """
-    rows = tx.rows(
-        """SELECT 1 FROM certificates
-           WHERE public_key_fingerprint = :key AND realm = :realm AND claim_fingerprint = :claim AND status = 'ACTIVE'
-           LIMIT 1""",
-        key=public_key_fingerprint,
-        realm=str(act.realm),
-        claim=claim.fingerprint,
-    )
-    return bool(rows)
+    values = {"key": public_key_fingerprint, "realm": str(act.realm), "claim": claim.fingerprint}
+    return bool(tx.rows(_OF_THIS_CLAIM, **values) or tx.rows(_OF_ITS_THING, **values))
+
+
+_OF_THIS_CLAIM: Final = """
+    SELECT 1 FROM certificates
+    WHERE public_key_fingerprint = :key AND realm = :realm AND claim_fingerprint = :claim AND status = 'ACTIVE'
+    LIMIT 1"""
+_OF_ITS_THING: Final = """
+    SELECT 1 FROM certificates x
+    CROSS JOIN thing_principals a
+    CROSS JOIN thing_principals b
+    CROSS JOIN certificates y
+    WHERE x.public_key_fingerprint = :key AND x.realm = :realm AND x.status = 'ACTIVE'
+      AND a.realm = x.realm AND a.fingerprint = x.fingerprint
+      AND b.realm = a.realm AND b.thing_name = a.thing_name
+      AND y.realm = b.realm AND y.fingerprint = b.fingerprint AND y.claim_fingerprint = :claim
+    LIMIT 1"""
 
 
 def spend(

@@ -172,6 +172,21 @@ async def test_a_thing_is_not_bound_again_without_end(
     await factory.register(await factory.from_csr())
 
 
+async def test_a_device_that_renewed_keeps_its_place_in_a_claim_with_nothing_left(found: Callable[..., Any]) -> None:
+    factory = await found(maximum=1)
+    first = await factory.from_csr()
+    await factory.register(first)
+    await factory.connects(first["certificateId"])
+    renewed = await factory.from_csr(by=first["certificateId"])
+    await factory.register(renewed, by=first["certificateId"])
+    await factory.connects(renewed["certificateId"])
+    assert (await factory.asker(first["certificateId"])).certificate.certificate.status is Status.INACTIVE
+    again = await factory.register(await factory.from_csr())  # set back to how it left the factory
+    assert again["thingName"] == "SN-1"
+    with pytest.raises(AccessDenied, match=claims.REFUSED):
+        await factory.from_csr(device_keys.make(KeyKind.EC_P256))
+
+
 async def test_a_device_does_not_renew_without_end(factory: Factory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rebind, "MOST_AGAIN", 3)
     made = await factory.from_csr()
