@@ -1,8 +1,8 @@
 """The end of a device's identity: it is reset, gets another owner, or is scrapped. Each is one transaction, and done
 again it changes nothing.
 
-A certificate that speaks for this thing alone is revoked; one that speaks for others, too, is only detached. Sessions
-and retained messages follow by an event.
+A certificate that speaks for this thing alone is revoked; one that speaks for others, too, is only detached, and so is
+a claim, which other devices have. Sessions and retained messages follow by an event.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fleetgate.database.port import Tx
 from fleetgate.names import Act
 from fleetgate.pki.crl import Reason
-from fleetgate.registry import attachments, billing_groups, certificates, outbox, thing_groups, things
+from fleetgate.registry import attachments, billing_groups, certificates, claims, outbox, thing_groups, things
 from fleetgate.registry.certificates import Certificate, Status
 from fleetgate.registry.events import IdentityWithdrawn
 from fleetgate.registry.pages import LARGEST
@@ -28,7 +28,7 @@ class Withdrawal:
     revoked: tuple[str, ...]
     """Fingerprints."""
     detached: tuple[str, ...]
-    """Certificates that speak for other things, and stay in force for those."""
+    """Certificates that speak for other things, and claims: they stay in force for those."""
 
 
 def decommission(
@@ -85,7 +85,7 @@ def _withdraw(
     revoked, detached = [], []
     for held in attachments.certificates_of(tx, act.realm, name):
         attachments.detach_principal(tx, act, name, held.fingerprint)
-        if attachments.things_of(tx, act.realm, held.fingerprint):
+        if attachments.things_of(tx, act.realm, held.fingerprint) or claims.find(tx, act.realm, held.fingerprint):
             detached.append(held.fingerprint)
         else:
             _end(tx, act, held, reason)

@@ -16,6 +16,7 @@ from fleetgate.registry import (
     attachments,
     billing_groups,
     certificates,
+    claims,
     issuances,
     outbox,
     policies,
@@ -92,6 +93,18 @@ def test_a_certificate_of_two_things_stays_the_other_ones(
     assert (done.revoked, done.detached) == ((), (held.fingerprint,))
     assert certificates.get(tx, realm, held.fingerprint).status is Status.ACTIVE
     assert [each.thing_name for each in attachments.things_of(tx, realm, held.fingerprint)] == ["other"]
+
+
+def test_a_claim_stays_the_other_devices(
+    tx: Tx, later: Callable[..., Act], realm: Realm, held: Certificate, certify: Callable[..., Certificate]
+) -> None:
+    claim = certify("claim", Status.ACTIVE)
+    claims.register(tx, later(), claim.fingerprint, maximum=500)
+    attachments.attach_principal(tx, later(), "pump", claim.fingerprint)
+    done = end_of_life.decommission(tx, later(), "pump")
+    assert (done.revoked, done.detached) == ((held.fingerprint,), (claim.fingerprint,))
+    assert certificates.get(tx, realm, claim.fingerprint).status is Status.ACTIVE
+    assert claims.get(tx, realm, claim.fingerprint).enabled
 
 
 def test_a_factory_reset_keeps_the_thing_as_it_is(
