@@ -180,6 +180,10 @@ def test_a_server_that_refuses_goes_on(served: Fleetgate) -> None:
         served.make_template("broken", {"Resources": 7})
     with pytest.raises(Failed, match="is no rate"):
         served.make_claim(rate="fast")
+    with pytest.raises(Failed, match=r"'no'; give one of never, same-key, hook, allow\."):
+        served.make_template("ruled", {}, reprovisioning="no")
+    with pytest.raises(Failed, match=r"no handler file /nowhere/gate\.py"):
+        served.bind_function("gate", "/nowhere/gate.py")
     assert served.provision("SN-9").thing_name == "SN-9"
     assert served.audit(action="RegisterThing")[-1]["outcome"] == "ok"
 

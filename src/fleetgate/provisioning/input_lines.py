@@ -66,7 +66,7 @@ def parameters(line: Line) -> dict[str, Any]:
         text = plain.decode()
     except UnicodeDecodeError as error:
         raise InvalidRequest(f"The line is not UTF-8 text: {error.reason} at byte {error.start}.") from error
-    problems = Problems()
+    problems = Problems("The line")
     found = read_object(text, "", problems)
     problems.throw(InvalidRequest)
     assert found is not None

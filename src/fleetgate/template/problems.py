@@ -16,9 +16,11 @@ _COMPARED = 32
 class Problems:
     """The problems found so far, each told once, in the order they were found."""
 
-    __slots__ = ("_told",)
+    __slots__ = ("_told", "_whole")
 
-    def __init__(self) -> None:
+    def __init__(self, whole: str = "The template") -> None:
+        """*whole* is what an empty path stands for."""
+        self._whole = whole
         self._told: dict[str, None] = {}
 
     def __bool__(self) -> bool:
@@ -29,8 +31,8 @@ class Problems:
         self._told.setdefault(problem.encode("utf-8", "backslashreplace").decode())
 
     def add(self, path: str, problem: str) -> None:
-        """*problem* is a sentence about the value at *path*; an empty path is the whole template."""
-        self.tell(f"{path or 'The template'}: {problem}")
+        """*problem* is a sentence about the value at *path*; an empty path is the whole."""
+        self.tell(f"{path or self._whole}: {problem}")
 
     def check_name(self, kind: str, name: str, path: str) -> None:
         """A problem at *path* unless *name* is a proper name of its *kind* (names.check)."""

@@ -30,7 +30,7 @@ from fleetgate.cli import logs, running, scratch, values
 from fleetgate.config import Config
 from fleetgate.database.port import Tx
 from fleetgate.dev import REALM, Dev
-from fleetgate.errors import FleetgateError
+from fleetgate.errors import FleetgateError, InvalidRequest
 from fleetgate.names import Act
 from fleetgate.pki import keys
 from fleetgate.provisioning import claim_certificate
@@ -115,7 +115,7 @@ class Workshop:
         await self._write(lambda tx, act: claims.set_enabled(tx, act, certificate_id, enabled))
 
     async def _template(self, name: str, body: str, hook: str | None, reprovisioning: str | None) -> None:
-        rule = None if reprovisioning is None else Reprovisioning(reprovisioning)
+        rule = None if reprovisioning is None else _rule(reprovisioning)
 
         def make(tx: Tx, act: Act) -> None:
             judge(body, Kind.FLEET_PROVISIONING)
@@ -129,7 +129,7 @@ class Workshop:
             file = self._folder / f"function-{next(self._numbers)}.py"
             file.write_text(source)
             place = f"{file}:lambda_handler"
-        path, _, handler = place.rpartition(":")
+        path, handler = _handler(place)
         await self._write(lambda tx, act: functions.put(tx, act, name, path, handler))
         return _function_arn(name)
 
@@ -185,6 +185,21 @@ class Workshop:
             file.touch(mode=0o600)
             file.write_text(text)
         return {name: str(file) for name, file in files.items()}
+
+
+def _handler(place: str) -> tuple[str, str]:
+    """File and function's name."""
+    path, _, handler = place.rpartition(":")
+    if not Path(path).is_file():
+        raise InvalidRequest(f"There is no handler file {path}.")
+    return path, handler
+
+
+def _rule(text: str) -> Reprovisioning:
+    try:
+        return Reprovisioning(text)
+    except ValueError:
+        raise InvalidRequest(f"reprovisioning is {text!r}; give one of {', '.join(Reprovisioning)}.") from None
 
 
 def _function_arn(name: str) -> str:

@@ -81,7 +81,7 @@ def test_a_byte_order_mark_at_the_beginning_is_forgiven() -> None:
     [
         (None, "longer than 262144 bytes"),
         (b"{", "Not JSON"),
-        (b"[]", "Must be a JSON object, not a list"),
+        (b"[]", "^The line: Must be a JSON object, not a list"),
         (b'"text"', "not a string"),
         (b'{"a": "1", "a": "2"}', "twice"),
         (b'{"a": NaN}', "NaN"),
