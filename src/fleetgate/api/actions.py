@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
+from urllib.parse import parse_qsl
 
 from fleetgate import names
 from fleetgate.api.handling import Params
 from fleetgate.database.port import Tx
+from fleetgate.errors import InvalidRequest
 from fleetgate.names import Act
 from fleetgate.policy.variables import Values
 from fleetgate.registry import roles, users
@@ -46,7 +48,7 @@ def asked(tx: Tx, act: Act, operation: Operation, params: Params) -> list[Asked]
 
 def context(act: Act, params: Params, address: str, scheme: str, user_agent: str) -> dict[str, Values]:
     """The condition keys that AWS has for every request, and those of the tags that it carries."""
-    tags = [tag for name in ("tags", "Tags") for tag in params.get(name) or () if isinstance(tag, dict)]
+    tags = [tag for name in ("tags", "Tags") for tag in _tags(params.get(name) or ())]
     keys = [tag["Key"] for tag in tags] + list(params.get("tagKeys") or params.get("TagKeys") or ())
     known: dict[str, Values] = {
         "aws:CurrentTime": str(act.now // 1000),
@@ -62,6 +64,13 @@ def context(act: Act, params: Params, address: str, scheme: str, user_agent: str
     if keys:
         known["aws:TagKeys"] = keys
     return known
+
+
+def _tags(given: Any) -> list[Mapping[str, Any]]:
+    """A list, or a header's text (CreateTopicRule)."""
+    if isinstance(given, str):
+        return [{"Key": key, "Value": value} for key, value in parse_qsl(given, keep_blank_values=True)]
+    return list(given)
 
 
 # --- iot --------------------------------------------------------------------------------------------------------------
@@ -101,7 +110,6 @@ _WITHOUT: Final = frozenset(
 )
 
 _AUTHORITIES: Final = frozenset(["DescribeCACertificate", "UpdateCACertificate", "DeleteCACertificate"])
-_DYNAMIC: Final = frozenset(["CreateDynamicThingGroup", "UpdateDynamicThingGroup", "DeleteDynamicThingGroup"])
 
 
 def _membership(kind: str) -> Callable[[Act, Params], list[str]]:
@@ -125,7 +133,28 @@ def _groups_of_thing(act: Act, params: Params) -> list[str]:
 
 
 def _given(parameter: str) -> Callable[[Act, Params], list[str]]:
-    return lambda act, params: [str(params.get(parameter) or EVERYTHING)]
+    return lambda act, params: [_spelled(str(params.get(parameter) or EVERYTHING))]
+
+
+def _spelled(arn: str) -> str:
+    """*arn* as the registry writes it: a certificate has one name, however its id is spelled in a request."""
+    before, separator, name = arn.partition(":cert/")
+    return f"{before}{separator}{_id(name)}" if separator else arn
+
+
+def _id(given: str) -> str:
+    """A certificate's id; what is none stays as it is, and leads nowhere."""
+    try:
+        return names.fingerprint(given)
+    except InvalidRequest:
+        return given
+
+
+def _new_thing(act: Act, params: Params) -> list[str]:
+    """A billing group that it begins in is asked for as by AddThingToBillingGroup."""
+    found = [act.realm.arn("thing", params["thingName"])]
+    group = params.get("billingGroupName")
+    return found if group is None else [*found, act.realm.arn("billinggroup", group)]
 
 
 def _index(act: Act, params: Params) -> list[str]:
@@ -137,6 +166,7 @@ _FROM_BODY: Final[Mapping[str, Callable[[Act, Params], list[str]]]] = {
     "AddThingToThingGroup": _membership("thinggroup"),
     "AttachPolicy": _given("target"),
     "AttachPrincipalPolicy": _given("principal"),
+    "CreateThing": _new_thing,
     "DetachPolicy": _given("target"),
     "DetachPrincipalPolicy": _given("principal"),
     "GetBucketsAggregation": _index,
@@ -149,6 +179,7 @@ _FROM_BODY: Final[Mapping[str, Callable[[Act, Params], list[str]]]] = {
     "RemoveThingFromBillingGroup": _membership("billinggroup"),
     "RemoveThingFromThingGroup": _membership("thinggroup"),
     "SearchIndex": _index,
+    "SetDefaultAuthorizer": lambda act, params: [act.realm.arn("authorizer", params["authorizerName"])],
     "TagResource": _given("resourceArn"),
     "TestAuthorization": _given("principal"),
     "UntagResource": _given("resourceArn"),
@@ -163,13 +194,10 @@ def _of_iot(act: Act, operation: Operation, params: Params) -> list[str]:
     labels = [] if name in _WITHOUT else [member.name for member in operation.input.labels]
     if not labels or labels[0] not in _KINDS:
         return [EVERYTHING]
-    kind = _KINDS[labels[0]]
-    if name in _AUTHORITIES:
-        kind = "cacert"
-    elif name in _DYNAMIC:
-        kind = "dynamicthinggroup"
-    found = act.realm.arn(kind, str(params[labels[0]]))
-    return [found.replace(":certificateprovider/", ":certificateprovider:")]
+    kind, given = _KINDS[labels[0]], str(params[labels[0]])
+    if kind == "cert":
+        kind, given = "cacert" if name in _AUTHORITIES else kind, _id(given)
+    return [act.realm.arn(kind, given)]
 
 
 _ROLE_PARAMETERS: Final = frozenset({"roleArn", "provisioningRoleArn"})

@@ -19,7 +19,7 @@ from fleetgate.access import AuthorizerPrincipal, Grounds, Principal
 from fleetgate.api import messages
 from fleetgate.api.data_plane import ANSWERS
 from fleetgate.api.handling import Params
-from fleetgate.api.refusals import answer_to
+from fleetgate.api.refusals import FORBIDDEN, answer_to
 from fleetgate.broker import Broker
 from fleetgate.database.port import Tx
 from fleetgate.errors import AccessDenied, InvalidRequest, Refused, all_of
@@ -36,7 +36,6 @@ from fleetgate.wire.restjson.routes import NoSuchOperation
 from fleetgate.wire.restjson.validate import problems
 
 PREFIXES: Final = ("/topics/", "/retainedMessage")
-_FORBIDDEN: Final = "ForbiddenException"
 _PROTOCOL: Final = "HTTPS"
 _NOBODY: Final = "The request is not authenticated."
 """All that somebody is told whom no authorizer lets in."""
@@ -162,7 +161,7 @@ def _published(act: Act) -> Response:
 
 def _refusal(error: Exception, operation: Operation | None, request_id: str) -> Response:
     if isinstance(error, AccessDenied):
-        return codec.encode_error(None, _FORBIDDEN, error.message, request_id, traceId=request_id)
+        return codec.encode_error(None, FORBIDDEN, error.message, request_id, traceId=request_id)
     plain = answer_to(error, "iot-data", operation, request_id)
     body = json.dumps({**json.loads(plain.body), "traceId": request_id}).encode()
     return replace(plain, body=body)

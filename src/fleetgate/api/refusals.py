@@ -8,7 +8,7 @@ from typing import Final
 import structlog
 
 from fleetgate.database.port import Conflict
-from fleetgate.errors import ConflictingUpdate, InvalidRequest, Refused, Unavailable
+from fleetgate.errors import AccessDenied, ConflictingUpdate, InvalidRequest, Refused, Unavailable
 from fleetgate.wire.query import codec as query
 from fleetgate.wire.restjson.codec import encode_error
 from fleetgate.wire.restjson.message import Malformed, Response
@@ -21,6 +21,8 @@ log = structlog.get_logger(__name__)
 QUERY_SERVICES: Final = frozenset({"iam", "sts"})
 """Their clients read XML and nothing else."""
 
+FORBIDDEN: Final = "ForbiddenException"
+"""What `iot-data` calls a denial; `iot` says AccessDeniedException."""
 _NOT_SERVED: Final = "NotImplementedException"
 _INTERNAL: Final = "InternalFailureException"
 
@@ -104,5 +106,7 @@ def _told(error: Exception, operation: Operation | None, request_id: str) -> tup
 
 def _code(error: Refused, operation: Operation | None) -> str:
     """Refusals that only the provisioning topics name are invalid requests here."""
+    if isinstance(error, AccessDenied) and operation is not None and operation.service == "iot-data":
+        return FORBIDDEN
     unknown = operation is not None and error.code not in operation.errors
     return InvalidRequest.code if unknown and isinstance(error, InvalidRequest) else error.code

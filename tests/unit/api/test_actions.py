@@ -41,6 +41,7 @@ def asks(house: Installed) -> Asks:
     ("operation", "params", "resources"),
     [
         ("CreateThing", {"thingName": "a:b", "thingTypeName": "t"}, ["thing/a:b"]),
+        ("CreateThing", {"thingName": "a", "billingGroupName": "b"}, ["thing/a", "billinggroup/b"]),
         ("DescribeThing", {"thingName": "a"}, ["thing/a"]),
         ("ListThings", {"thingTypeName": "t"}, ["*"]),
         ("AttachThingPrincipal", {"thingName": "a", "principal": "p"}, ["*"]),
@@ -55,12 +56,17 @@ def asks(house: Installed) -> Asks:
         ),
         ("UpdateCertificate", {"certificateId": "c"}, ["cert/c"]),
         ("DeleteCACertificate", {"certificateId": "c"}, ["cacert/c"]),
+        ("UpdateCertificate", {"certificateId": "AB" * 32}, [f"cert/{'ab' * 32}"]),
+        ("UpdateCACertificate", {"certificateId": "AB" * 32}, [f"cacert/{'ab' * 32}"]),
+        ("AttachPolicy", {"policyName": "p", "target": f"{ARN}cert/{'AB' * 32}"}, [f"cert/{'ab' * 32}"]),
+        ("AttachPrincipalPolicy", {"policyName": "p", "principal": f"{ARN}cert/0x{'AB' * 32}"}, [f"cert/{'ab' * 32}"]),
         ("RegisterCertificateWithoutCA", {"certificatePem": "p"}, ["*"]),
         ("CreatePolicy", {"policyName": "p"}, ["policy/p"]),
         ("AttachPolicy", {"policyName": "p", "target": f"{ARN}cert/c"}, ["cert/c"]),
         ("TagResource", {"resourceArn": f"{ARN}policy/p"}, ["policy/p"]),
         ("CreateProvisioningClaim", {"templateName": "t"}, ["provisioningtemplate/t"]),
-        ("CreateDynamicThingGroup", {"thingGroupName": "g"}, ["dynamicthinggroup/g"]),
+        ("CreateDynamicThingGroup", {"thingGroupName": "g"}, ["thinggroup/g"]),
+        ("SetDefaultAuthorizer", {"authorizerName": "a"}, ["authorizer/a"]),
         ("SearchIndex", {"queryString": "*"}, ["index/AWS_Things"]),
         ("DescribeEndpoint", {}, ["*"]),
         ("DescribeCertificateProvider", {"certificateProviderName": "p"}, ["certificateprovider:p"]),
@@ -121,6 +127,12 @@ def test_the_context_of_a_request() -> None:
         "aws:UserAgent": "Boto3",
         "aws:TagKeys": ["a"],
     }
+
+
+def test_the_tags_of_a_rule_are_in_a_header() -> None:
+    known = actions.context(ACT, {"ruleName": "r", "tags": "site=a%20b&team="}, "", "http", "")
+    assert known["aws:TagKeys"] == ["site", "team"]
+    assert (known["aws:RequestTag/site"], known["aws:RequestTag/team"]) == ("a b", "")
 
 
 # --- held at the door -------------------------------------------------------------------------------------------------
@@ -213,3 +225,21 @@ def test_passing_a_role(narrow: Narrow, realm: Realm) -> None:
     service = {"StringEquals": {"iam:PassedToService": "iot.amazonaws.com"}}
     narrow.may(every, {"Effect": "Allow", "Action": "iam:PassRole", "Resource": role, "Condition": service})
     assert create("a")["templateName"] == "a"
+
+
+def test_a_certificate_is_denied_however_its_id_is_spelled(
+    house: Installed, operator: Credentials, narrow: Narrow
+) -> None:
+    owner = house.client(operator)
+    made = owner.create_keys_and_certificate(setAsActive=True)
+    arn, spelled = made["certificateArn"], made["certificateId"].upper()
+    statement = {"Effect": "Allow", "Action": "iot:Connect", "Resource": "*"}
+    owner.create_policy(policyName="p", policyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
+    narrow.may(
+        {"Effect": "Allow", "Action": "iot:*", "Resource": "*"},
+        {"Effect": "Deny", "Action": "iot:*", "Resource": arn},
+    )
+    iot = narrow.iot()
+    message(lambda: iot.update_certificate(certificateId=spelled, newStatus="INACTIVE"))
+    message(lambda: iot.attach_policy(policyName="p", target=arn.replace(made["certificateId"], spelled)))
+    assert owner.describe_certificate(certificateId=spelled)["certificateDescription"]["status"] == "ACTIVE"

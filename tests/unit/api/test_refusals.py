@@ -50,6 +50,11 @@ def test_what_is_answered(error: Exception, status: int, code: str) -> None:
     assert json.loads(answer.body) == {"message": "m"}
 
 
+def test_the_data_plane_has_a_name_of_its_own_for_a_denial() -> None:
+    answer = answer_to(errors.AccessDenied("m"), "iotdata", load("iot-data").operation("Publish"), REQUEST_ID)
+    assert (answer.status, answer.headers["x-amzn-errortype"]) == (403, "ForbiddenException")
+
+
 def test_members_stand_beside_the_message() -> None:
     answer = answer_to(errors.AlreadyExists("m", resourceId="i", resourceArn="a"), "iot", None, REQUEST_ID)
     assert json.loads(answer.body) == {"message": "m", "resourceId": "i", "resourceArn": "a"}
