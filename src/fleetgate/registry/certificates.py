@@ -8,7 +8,14 @@ from enum import StrEnum
 from typing import Final
 
 from fleetgate.database.port import Row, Tx
-from fleetgate.errors import AlreadyExists, CertificateState, DeleteConflict, InvalidRequest, NotFound
+from fleetgate.errors import (
+    AlreadyExists,
+    CertificateInvalid,
+    CertificateState,
+    DeleteConflict,
+    InvalidRequest,
+    NotFound,
+)
 from fleetgate.names import Act, Realm
 from fleetgate.pki.crl import Reason
 from fleetgate.registry import outbox, pages, revocations, statements
@@ -104,10 +111,15 @@ def create(
     """A new certificate.
 
     Raises AlreadyExists when this realm knows it, or when another account of the region has it in DEFAULT mode too: a
-    connection without a server name could then not be told whose it is.
+    connection without a server name could then not be told whose it is. Raises CertificateInvalid for one of this
+    installation's own that was revoked and deleted, and is brought again.
     """
     for other in find_everywhere(tx, fingerprint):
         _refuse_known(act, other, mode)
+    if origin is not Origin.ISSUED and revocations.is_revoked(tx, fingerprint):
+        raise CertificateInvalid(
+            f"The CA of this installation that issued the certificate has revoked it for good. Id: {fingerprint}"
+        )
     certificate = Certificate(
         realm=act.realm,
         fingerprint=fingerprint,

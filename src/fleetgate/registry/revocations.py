@@ -65,6 +65,18 @@ def find(tx: Tx, issuer: str, serial: str) -> Revocation | None:
     return _revocation(rows[0]) if rows else None
 
 
+def is_revoked(tx: Tx, fingerprint: str) -> bool:
+    """Whether a CA of this installation signed and revoked this certificate, whoever has it or had it."""
+    return bool(
+        tx.rows(
+            """SELECT 1 FROM issuances i
+               CROSS JOIN revocations r
+               WHERE i.fingerprint = :fingerprint AND r.issuer = i.issuer AND r.serial = i.serial LIMIT 1""",
+            fingerprint=fingerprint,
+        )
+    )
+
+
 def in_force(tx: Tx, issuer: str, since: int) -> list[Revocation]:
     """Every revocation by *issuer* of a certificate that ended after *since* (milliseconds UTC), by serial number."""
     rows = tx.rows(

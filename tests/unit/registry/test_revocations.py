@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from fleetgate.database.port import Tx
-from fleetgate.errors import AlreadyExists
+from fleetgate.errors import AlreadyExists, CertificateInvalid
 from fleetgate.names import Act, Realm
 from fleetgate.pki.crl import Reason
-from fleetgate.registry import certificates, issuances, revocations
-from fleetgate.registry.certificates import Certificate, Status
+from fleetgate.registry import certificates, issuances, revocations, transfers
+from fleetgate.registry.certificates import Certificate, Mode, Origin, Status
 from fleetgate.registry.issuances import Intent
 
 CA = "c" * 64
@@ -42,6 +43,49 @@ def test_a_revoked_certificate_is_on_its_issuers_list(
     assert revocations.in_force(tx, CA, 0) == [found], "once more changes nothing"
     certificates.delete(tx, later(), made.fingerprint)
     assert revocations.in_force(tx, CA, 0) == [found], "it outlives the record"
+
+
+def test_a_revoked_certificate_is_not_brought_back(
+    tx: Tx, later: Callable[..., Act], realm: Realm, issued: Callable[..., Certificate]
+) -> None:
+    """Neither to the account that revoked and deleted it, nor to another one."""
+    made, kept = issued("first", "a1"), issued("second", "a2")
+    certificates.set_status(tx, later(), made.fingerprint, Status.REVOKED)
+    for each in (made, kept):
+        certificates.set_status(tx, later(), each.fingerprint, Status.REVOKED if each is made else Status.INACTIVE)
+        certificates.delete(tx, later(), each.fingerprint)
+    for home in (realm, Realm("210987654321", realm.region)):
+        for origin in (Origin.REGISTERED, Origin.JUST_IN_TIME):
+            with pytest.raises(CertificateInvalid, match="has revoked it for good"):
+                brought(tx, replace(later(), realm=home), made, origin)
+        assert brought(tx, replace(later(), realm=home), kept, Origin.REGISTERED).status is Status.ACTIVE
+
+
+def brought(tx: Tx, act: Act, made: Certificate, origin: Origin) -> Certificate:
+    return certificates.create(
+        tx,
+        act,
+        made.fingerprint,
+        made.pem,
+        Status.ACTIVE,
+        public_key_fingerprint=made.public_key_fingerprint,
+        not_before=made.not_before,
+        not_after=made.not_after,
+        origin=origin,
+        mode=Mode.SNI_ONLY,
+    )
+
+
+def test_who_was_given_a_certificate_revokes_it(
+    tx: Tx, later: Callable[..., Act], realm: Realm, issued: Callable[..., Certificate]
+) -> None:
+    made, other = issued("first", "a1"), Realm("210987654321", realm.region)
+    certificates.set_status(tx, later(), made.fingerprint, Status.INACTIVE)
+    transfers.offer(tx, later(), made.fingerprint, other.account)
+    transfers.accept(tx, replace(later(), realm=other), made.fingerprint)
+    certificates.set_status(tx, replace(later(), realm=other), made.fingerprint, Status.REVOKED)
+    [found] = revocations.in_force(tx, CA, 0)
+    assert (found.serial, found.realm) == ("a1", other)
 
 
 def test_what_is_only_inactive_is_on_no_list(tx: Tx, act: Act, issued: Callable[..., Certificate]) -> None:
