@@ -26,7 +26,7 @@ from fleetgate.installation import (
 )
 from fleetgate.names import Act
 from fleetgate.pki import certificate, keys
-from fleetgate.pki.exchange import Content, exchange
+from fleetgate.pki.exchange import Content, alone, exchange
 from fleetgate.pki.issuer import IssuerCertificate
 from fleetgate.pki.keys import KeyKind
 from fleetgate.pki.profile import ISSUING_CA, ROOT_CA, Profile, common_name
@@ -61,8 +61,13 @@ class _Root:
 async def replace_authority(runtime: Runtime, installation: Installation, act: Act, *, new_root: bool) -> Succession:
     """A new issuing CA with a new key; with *new_root* under a new root as well.
 
-    Raises Unavailable where the files cannot be changed; then nothing has.
+    Raises Unavailable where the files cannot be changed, or somebody else is at it; then nothing has.
     """
+    with alone(installation.folder / "ca"):
+        return await _replace(runtime, installation, act, new_root)
+
+
+async def _replace(runtime: Runtime, installation: Installation, act: Act, new_root: bool) -> Succession:
     folder = installation.folder / "ca"
     passphrase = read_passphrase(installation.folder, runtime.config, runtime.entropy)
     root = _current_root(folder, passphrase)
@@ -71,7 +76,8 @@ async def replace_authority(runtime: Runtime, installation: Installation, act: A
     key = keys.generate(KeyKind(runtime.config.authority.ca_key))
     name = f"fleetgate issuing CA {runtime.entropy(4).hex()}"
     issuing = await _signed(runtime, act, ISSUING_CA, root, name, key.public_key())
-    former = runtime.issuer.fingerprint
+    # By the file, not by what this process began with: another one may have replaced the CA since.
+    former = certificate.fingerprint(certificate.load((folder / "issuing.pem").read_text()))
     files = {
         **_kept(folder, former),
         **root.files,
@@ -115,14 +121,15 @@ async def change_passphrase(runtime: Runtime, installation: Installation, act: A
             "The configuration names a passphrase file (authority.passphrase_file). Write the new passphrase into "
             "another file, mode 0600, and give that one with --to."
         )
-    old = read_passphrase(folder, config, runtime.entropy)
-    new = new_passphrase(runtime.entropy).encode() if to is None else read_secret(to)
-    files = {str(each.relative_to(folder)): Content(_resealed(each, old, new)) for each in _key_files(folder)}
-    if to is None:
-        files["secrets/passphrase"] = Content(new + b"\n")
-    _exchange(folder, files)
-    if to is not None and config.authority.passphrase_file is None:
-        passphrase_file(folder, config).unlink(missing_ok=True)
+    with alone(folder / "ca"):
+        old = read_passphrase(folder, config, runtime.entropy)
+        new = new_passphrase(runtime.entropy).encode() if to is None else read_secret(to)
+        files = {str(each.relative_to(folder)): Content(_resealed(each, old, new)) for each in _key_files(folder)}
+        if to is None:
+            files["secrets/passphrase"] = Content(new + b"\n")
+        _exchange(folder, files)
+        if to is not None and config.authority.passphrase_file is None:
+            passphrase_file(folder, config).unlink(missing_ok=True)
     details = {"keys": sorted(name for name in files if name.endswith(".key"))}
     target = act.realm.arn("cacert", runtime.issuer.fingerprint)
     await runtime.write(lambda tx: audit.add(tx, act, "ChangePassphrase", target, "ok", details=details))

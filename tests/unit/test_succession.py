@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 from pathlib import Path
@@ -144,3 +145,35 @@ async def test_a_disk_that_fails_changes_nothing(tmp_path: Path, monkeypatch: py
     async with works(settings(tmp_path)) as inside:
         assert inside.runtime.issuer.fingerprint == before
         assert inside.runtime.former == ()
+
+
+@pytest.mark.parametrize("second", ["replace", "passphrase"])
+async def test_of_two_at_once_one_is_told_to_wait(tmp_path: Path, second: str) -> None:
+    """Each would build on keys that the other one exchanges."""
+    async with works(settings(tmp_path)) as inside:
+        runtime, installation, former = inside.runtime, inside.installation, inside.runtime.issuer.fingerprint
+        act = runtime.act(REALM, "me")
+        other = (
+            succession.replace_authority(runtime, installation, act, new_root=False)
+            if second == "replace"
+            else succession.change_passphrase(runtime, installation, act, None)
+        )
+        first = succession.replace_authority(runtime, installation, act, new_root=False)
+        done, refused = await asyncio.gather(first, other, return_exceptions=True)
+        assert isinstance(done, succession.Succession)
+        assert isinstance(refused, Unavailable)
+    async with works(settings(tmp_path)) as inside:
+        assert inside.runtime.issuer.fingerprint == done.issuing
+        assert [each.fingerprint for each in inside.runtime.former] == [former]
+
+
+async def test_a_ca_that_was_replaced_meanwhile_keeps_its_key(tmp_path: Path) -> None:
+    async with works(settings(tmp_path)) as inside:  # as a command that began before the other one had ended
+        former, act = inside.runtime.issuer.fingerprint, inside.runtime.act(REALM, "me")
+        first = await succession.replace_authority(inside.runtime, inside.installation, act, new_root=False)
+        second = await succession.replace_authority(inside.runtime, inside.installation, act, new_root=False)
+    assert (first.former, second.former) == (former, first.issuing)
+    async with works(settings(tmp_path)) as inside:
+        assert {each.fingerprint for each in inside.runtime.former} == {former, first.issuing}
+        for each in inside.runtime.former:
+            assert revocation.issuer_of(inside.runtime, each.fingerprint) is each

@@ -47,6 +47,19 @@ def exchange(folder: Path, files: Mapping[str, Content]) -> None:
         _finish(folder, stage)
 
 
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Nobody else reads what is in *folder* to change it, from reading to exchanging. Raises Unavailable."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise _busy() from error
+    finally:
+        os.close(handle)
+
+
 def finish(folder: Path) -> bool:
     """What a crash left: carried through where it had been decided on, else thrown away. Whether it was the former."""
     stage = folder / _STAGE
@@ -93,9 +106,13 @@ def _held(stage: Path, *, wait: bool) -> Iterator[None]:
         stage.mkdir(mode=0o700, exist_ok=True)
         yield
     except BlockingIOError as error:
-        raise Unavailable("Another process is changing the same files. Try again when it is done.") from error
+        raise _busy() from error
     finally:
         os.close(handle)
+
+
+def _busy() -> Unavailable:
+    return Unavailable("Another process is changing the same files. Try again when it is done.")
 
 
 def _write(path: Path, content: Content) -> None:
