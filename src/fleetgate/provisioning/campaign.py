@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Final
 
 import structlog
 
+from fleetgate import names
 from fleetgate.database.port import Tx
-from fleetgate.errors import FleetgateError
+from fleetgate.errors import FleetgateError, InvalidRequest
 from fleetgate.names import Act
 from fleetgate.pki import certificate, keys
-from fleetgate.registry import audit, campaigns
+from fleetgate.registry import audit, campaigns, thing_groups, thing_types, things
 from fleetgate.registry.campaigns import MINUTE, Campaign, DeviceStatus, Pace, Selection, Status
 from fleetgate.registry.certificates import Certificate
 from fleetgate.registry.pages import Page
@@ -27,12 +29,20 @@ log = structlog.get_logger(__name__)
 
 _LOOK_SECONDS: Final = 1.0
 _AT_ONCE: Final = 500
+_SHOWN: Final = 5
+_KINDS: Final = frozenset({*keys.KeyKind, *(each.partition("-")[0] for each in keys.KeyKind)})
 
 
 async def create(
     runtime: Runtime, act: Act, name: str, selection: Selection, pace: Pace, topic: str = campaigns.TOPIC
 ) -> Campaign:
-    """Write down who is due now, some hundred at a time, and begin. Raises AlreadyExists, InvalidRequest, NotFound."""
+    """Write down who is due now, some hundred at a time, and begin. Raises AlreadyExists, and InvalidRequest with
+    everything that the selection names and that there is not: a slip must not look like a fleet that is done.
+    """
+    if problems := await runtime.database.read(lambda tx: list(_unknown(tx, act, selection))):
+        raise InvalidRequest("The campaign is refused: " + " ".join(problems))
+    if selection.issued_by is not None:
+        selection = replace(selection, issued_by=names.fingerprint(selection.issued_by))
     await runtime.write(lambda tx: campaigns.create(tx, act, name, selection, pace, topic))
     after: str | None = None
     while True:
@@ -57,6 +67,23 @@ async def create(
         return made
 
     return await runtime.write(begin)
+
+
+def _unknown(tx: Tx, act: Act, selection: Selection) -> Iterator[str]:
+    if selection.issued_by is not None:
+        try:
+            names.fingerprint(selection.issued_by)
+        except InvalidRequest:
+            yield f"issued by: the fingerprint of a CA is 64 hexadecimal digits, not {selection.issued_by!r}."
+    if selection.key_kind is not None and selection.key_kind not in _KINDS:
+        yield f"key kind: one of {', '.join(sorted(_KINDS))}, not {selection.key_kind!r}."
+    if selection.group is not None and thing_groups.find(tx, act.realm, selection.group) is None:
+        yield f"group: there is no thing group {selection.group}."
+    if selection.type_name is not None and thing_types.find(tx, act.realm, selection.type_name) is None:
+        yield f"type: there is no thing type {selection.type_name}."
+    if missing := [each for each in selection.things or () if things.find(tx, act.realm, each) is None]:
+        more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
+        yield f"things: there is no thing {', '.join(missing[:_SHOWN])}{more}."
 
 
 def _due(found: tuple[tuple[str, Certificate], ...], selection: Selection) -> Iterator[tuple[str, str]]:

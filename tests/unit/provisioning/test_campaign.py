@@ -11,6 +11,7 @@ from tests.server import REALM
 
 from fleetgate import authority
 from fleetgate.database.port import Tx
+from fleetgate.errors import InvalidRequest
 from fleetgate.pki import keys
 from fleetgate.pki.keys import KeyKind
 from fleetgate.provisioning import campaign
@@ -61,6 +62,20 @@ async def comes(house: House, name: str) -> None:
         certificates.connected(tx, act, new.fingerprint)
 
     await house.runtime.write(renew)
+
+
+async def test_what_there_is_not_makes_no_campaign(house: House) -> None:
+    await devices(house, "a")
+    wrong = {"issued_by": "abc", "key_kind": "rsa-2", "group": "g", "type_name": "k", "things": ("a", "slip")}
+    with pytest.raises(InvalidRequest) as caught:
+        await begun(house, Pace(), **wrong)
+    said = caught.value.message
+    told = ["64 hexadecimal digits, not 'abc'", "not 'rsa-2'", "thing group g.", "thing type k.", "no thing slip."]
+    assert [each for each in told if each not in said] == []
+    assert await house.runtime.database.read(lambda tx: campaigns.find(tx, REALM, "spring")) is None
+    capitals = house.runtime.issuer.fingerprint.upper()
+    await begun(house, Pace(), key_kind="ec", things=("a",), issued_by=capitals)
+    assert await counted(house) == {"DUE": 1}
 
 
 async def test_so_many_a_minute(house: House) -> None:
