@@ -62,6 +62,8 @@ class Conversation(asyncio.Protocol):
         self._patience = asyncio.get_running_loop().call_later(patience, self._vanish)
 
     def data_received(self, data: bytes) -> None:
+        if self._over:  # a WebSocket may have more frames in hand than were wanted
+            return
         packets = self._connection.receive(data, self._courier.now())
         if self._busy is None and not self._full:
             self._go_through(packets)
@@ -99,7 +101,7 @@ class Conversation(asyncio.Protocol):
                     task = self._courier.begin(self._finish(later), at_once=isinstance(packet, Connect))
                     self._busy = task or self._busy
                     return
-                if self._full:
+                if self._full or self._over:
                     return
         except ProtocolError as error:
             self._close(error.reason, str(error))

@@ -84,6 +84,9 @@ class Door(Conversation):
     # -- CONNECT -----------------------------------------------------------------------------------------------------
 
     def _take_connect(self, packet: Connect) -> Awaitable[None]:
+        if packet.will is not None and packet.will.topic.startswith("$") and not _is_ingest(packet.will.topic):
+            # What the server says itself, and what only a connection can ask for: nobody leaves that behind.
+            raise ProtocolError(Reason.TOPIC_NAME_INVALID, f"a will on {packet.will.topic}, which is reserved")
         return self._admit(packet)
 
     async def _admit(self, packet: Connect) -> None:
@@ -203,7 +206,7 @@ class Door(Conversation):
     def _take_reserved(self, packet: Publish) -> Awaitable[None] | None:
         call = reserved.find(packet.topic)
         if call is None:
-            if packet.topic.startswith("$aws/rules/"):  # Basic Ingest: nobody's subscription
+            if _is_ingest(packet.topic):  # nobody's subscription
                 return self._pass_on(packet)
             raise ProtocolError(Reason.TOPIC_NAME_INVALID, f"{packet.topic} is reserved, and none of the known ones")
         # The request is taken; how it went is the answer's to say. A client whose patience with a PUBACK is shorter
@@ -410,3 +413,8 @@ class Door(Conversation):
             self.dismiss(Reason.NOT_AUTHORIZED, "the credentials of this connection have expired")
         elif self._standing.outlived() and (self._judging is None or self._judging.done()):
             self.judge_anew()
+
+
+def _is_ingest(topic: str) -> bool:
+    """Basic Ingest: for one topic rule alone."""
+    return topic.startswith("$aws/rules/")

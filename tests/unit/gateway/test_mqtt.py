@@ -21,6 +21,7 @@ from fleetgate.pki import certificate as certificates
 from fleetgate.registry import attachments, claims, policies, things
 from fleetgate.registry import certificates as registry
 from fleetgate.registry.certificates import Status
+from fleetgate.wire.mqtt.encoding import encode
 from fleetgate.wire.mqtt.errors import Reason
 from fleetgate.wire.mqtt.packets import (
     V4,
@@ -220,6 +221,36 @@ async def test_a_will_wants_the_right_to_publish_it(
     answer = await caller.connect(will=Will("w", retain=retain))
     assert answer.reason is Reason.NOT_AUTHORIZED
     assert [action for action, _ in hall.refused()] == [lacking]
+
+
+@pytest.mark.parametrize("version", [V4, V5])
+@pytest.mark.parametrize("topic", ["$aws/events/certificates/registered/ca", "$fleetgate/things/t/rotate", "$SYS/a"])
+async def test_a_will_says_nothing_in_the_name_of_the_server(hall: Hall, topic: str, version: int) -> None:
+    """It would reach the functions that let certificates in, and devices that rotate when they are told to."""
+    certificate = await hall.certificate(ALL)
+    caller = hall.call(certificate)
+    caller.send(Connect("c", version, will=Will(topic, b"{}", QoS.AT_LEAST_ONCE)))
+    said = await caller.closed()
+    assert [answer.reason for answer in said if isinstance(answer, ConnAck)] == (
+        [Reason.TOPIC_NAME_INVALID] if version == V5 else []
+    )
+    assert len(said) == (version == V5)
+    assert not (await hall.call(certificate).connect("d", will=Will("$aws/rules/r/a"))).reason
+
+
+async def test_nothing_is_taken_of_whoever_was_turned_away(hall: Hall) -> None:
+    """Not even what a WebSocket has in hand already when it closes."""
+    listener = await let_in(hall, ALL)
+    listener.send(subscribe("t"))
+    await listener.receive()
+    caller = hall.call(await hall.certificate(allow("iot:Publish", "*"), name="mute"))
+    caller.send(Connect("c", V4))
+    await caller.idle()
+    assert caller.wire.over
+    for packet in (Publish("t", b"1"), subscribe("u")):
+        caller.raw(encode(packet, V4))
+    assert await listener.idle() == []
+    assert [action for action, _ in hall.refused()] == ["iot:Connect"]
 
 
 async def test_conditions_on_what_a_connect_brings(hall: Hall) -> None:
