@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
@@ -56,6 +57,8 @@ class Dispatcher:
         self._database = database
         self._share = share
         self._mark: outbox.Mark | None = None
+        self._taken: list[outbox.Entry] = []  # by this node, and nobody was told yet
+        self._told: list[outbox.Entry] = []  # and that is not written down yet
         self._consumers: list[_Told] = []
         self._stirred = asyncio.Event()
         self._stirred.set()  # a crash may have left rows behind
@@ -104,16 +107,21 @@ class Dispatcher:
     async def _hand_out_shared(self, share: Share) -> int:
         await self.begin()
         mark = self._mark or outbox.Mark()
-        taken: list[outbox.Entry] = []
-        if await self._database.glance(lambda tx: outbox.untaken(tx, share.clock(), 1)):
-            taken = await self._database.write(lambda tx: outbox.take(tx, share.node, share.clock(), MOST_AT_ONCE))
+        # What this node has taken is nobody else's while it lives, so none of it may be lost when the database fails.
+        if not self._taken and await self._database.glance(lambda tx: outbox.untaken(tx, share.clock(), 1)):
+            take = partial(outbox.take, node=share.node, now=share.clock(), limit=MOST_AT_ONCE)
+            self._taken = await self._database.write(take)
         # With what this node took itself: it is behind the mark, too.
         heard, self._mark = await self._database.glance(lambda tx: outbox.taken_since(tx, mark, MOST_AT_ONCE))
         if heard:
             self._tell_those([each for each in self._consumers if each.everywhere], heard)
+        taken, self._taken = self._taken, []
         if taken:
             self._tell_those([each for each in self._consumers if not each.everywhere], taken)
-            await self._delivered(taken)
+            self._told += taken
+        if self._told:
+            await self._delivered(self._told)
+            self._told = []
         return max(len(heard), len(taken))
 
     async def _delivered(self, entries: Sequence[outbox.Entry]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -246,3 +246,45 @@ async def test_a_node_hears_nothing_from_before_its_beginning(database: Database
         west.stir()
         await heard.hears(1)
     assert heard.heard == [2]
+
+
+class Failing(Flaky):
+    """A database that is gone after the first writes, for one call of a kind."""
+
+    def __init__(self, database: Database, kind: str, after: int) -> None:
+        super().__init__(database, 0)
+        self._kind, self._left = kind, after
+
+    def _count(self, kind: str) -> None:
+        if kind == self._kind:
+            self._left -= 1
+            if self._left == 0:
+                raise Unavailable("The database does not answer.")
+
+    async def glance(self, work: Callable[..., Any]) -> Any:
+        self._count("glance")
+        return await super().glance(work)
+
+    async def write(self, work: Callable[..., Any]) -> Any:
+        self._count("write")
+        return await super().write(work)
+
+
+@pytest.mark.parametrize(("kind", "after"), [("glance", 1), ("glance", 2), ("glance", 3), ("write", 1), ("write", 2)])
+async def test_what_a_node_took_is_told_and_settled_though_the_database_fails_between(
+    database: Database, kind: str, after: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fleetgate.dispatch._RETRY_SECONDS", 0.01)
+    await database.write(lambda tx: nodes.beat(tx, "east", "east", ACT.now))
+    east = Dispatcher(Failing(database, kind, after), Share("east", lambda: ACT.now))
+    acts, heard = Listener(), Listener()
+    east.add(acts)
+    east.add(heard, everywhere=True)
+    with suppress(Unavailable):
+        await east.begin()
+    await happen(database, 1)
+    async with running(east):
+        await acts.hears(1)
+        await heard.hears(1)
+        await emptied(database)
+    assert acts.heard == heard.heard == [1]

@@ -136,10 +136,15 @@ def replay(tx: Tx, since: int) -> int:
 
 
 def prune(tx: Tx, before: int, limit: int = 1000) -> int:
-    """Forget up to *limit* events that were handed out and are older than *before*. How many."""
+    """Forget up to *limit* events that were handed out and are older than *before*. How many.
+
+    What was taken last stays: nodes read on from its position, and would hear nothing of what came after a smaller one.
+    """
     return tx.run(
         """DELETE FROM outbox WHERE id IN
-           (SELECT id FROM outbox WHERE delivered = 1 AND id < :last ORDER BY id LIMIT :most)""",
+           (SELECT id FROM outbox WHERE delivered = 1 AND id < :last
+               AND (position IS NULL OR position < (SELECT MAX(position) FROM outbox))
+            ORDER BY id LIMIT :most)""",
         last=f"{before:015d}",
         most=limit,
     )

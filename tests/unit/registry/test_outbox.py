@@ -65,6 +65,25 @@ def test_replay_and_prune(tx: Tx, act: Act, later: Callable[..., Act]) -> None:
     assert outbox.prune(tx, act.now + 100, 2) == 1
 
 
+def test_pruning_leaves_the_place_from_where_nodes_read_on(tx: Tx, later: Callable[..., Act]) -> None:
+    """After a quiet week a node still hears that a certificate was revoked."""
+
+    def happen(moment: int) -> None:
+        outbox.add(tx, later(moment), PolicyChanged("p", moment))
+        outbox.delivered(tx, [entry.id for entry in outbox.take(tx, "east", later(moment).now, 10)])
+
+    for moment in (1, 2, 3):
+        happen(moment)
+    mark = outbox.last(tx)
+    assert outbox.prune(tx, later(1_000).now) == 2
+    assert outbox.prune(tx, later(1_000).now) == 0
+    assert outbox.last(tx) == mark
+    happen(2_000)
+    heard, mark = outbox.taken_since(tx, mark, 10)
+    assert [entry.event for entry in heard] == [PolicyChanged("p", 2_000)]
+    assert outbox.prune(tx, later(3_000).now) == 1
+
+
 def test_a_failed_transaction_tells_nothing(act: Act) -> None:
     database = memory()
 
