@@ -12,7 +12,6 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 
 import structlog
 
@@ -107,10 +106,8 @@ class Dispatcher:
     async def _hand_out_shared(self, share: Share) -> int:
         await self.begin()
         mark = self._mark or outbox.Mark()
-        # What this node has taken is nobody else's while it lives, so none of it may be lost when the database fails.
-        if not self._taken and await self._database.glance(lambda tx: outbox.untaken(tx, share.clock(), 1)):
-            take = partial(outbox.take, node=share.node, now=share.clock(), limit=MOST_AT_ONCE)
-            self._taken = await self._database.write(take)
+        if not self._taken:
+            self._taken = await self._take(share)
         # With what this node took itself: it is behind the mark, too.
         heard, self._mark = await self._database.glance(lambda tx: outbox.taken_since(tx, mark, MOST_AT_ONCE))
         if heard:
@@ -123,6 +120,12 @@ class Dispatcher:
             await self._delivered(self._told)
             self._told = []
         return max(len(heard), len(taken))
+
+    async def _take(self, share: Share) -> list[outbox.Entry]:
+        """They are nobody else's while this node lives, so none may be lost when the database fails afterwards."""
+        if not await self._database.glance(lambda tx: outbox.untaken(tx, share.clock(), 1)):
+            return []
+        return await self._database.write(lambda tx: outbox.take(tx, share.node, share.clock(), MOST_AT_ONCE))
 
     async def _delivered(self, entries: Sequence[outbox.Entry]) -> None:
         ids = [entry.id for entry in entries]
