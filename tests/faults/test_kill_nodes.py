@@ -126,8 +126,9 @@ async def here(device: Device, at: ServerProcess) -> Client:
     return await dial(at.endpoint, present(trust(at.endpoint), device.credentials), lasting(device))
 
 
+@pytest.mark.parametrize("at_once", [False, True], ids=["after it was adopted", "at once"])
 async def test_what_waits_for_a_device_outlives_the_node_that_kept_it(
-    tmp_path: Path, postgres_url: str, mosquitto: Mosquitto
+    tmp_path: Path, postgres_url: str, mosquitto: Mosquitto, at_once: bool
 ) -> None:
     """Its session is on a node that is killed; what is said meanwhile to the other one is there when it comes."""
     shared = tmp_path / "shared"
@@ -148,10 +149,13 @@ async def test_what_waits_for_a_device_outlives_the_node_that_kept_it(
         await west.kill()
         for number in range(5):
             await speaker.publish(f"{topic}/work", b"%d" % number)
-        await adopted(east)
-        await speaker.publish(f"{topic}/work", b"after")
-        await speaker.disconnect()
+        if not at_once:
+            await adopted(east)
+            await speaker.publish(f"{topic}/work", b"after")
         client = await here(device, east)
+        if at_once:
+            await speaker.publish(f"{topic}/work", b"after")
+        await speaker.disconnect()
         heard: list[bytes] = []
         async with asyncio.timeout(20):
             async for message in client.messages():

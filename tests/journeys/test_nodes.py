@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import queue
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -147,6 +150,70 @@ def test_a_connected_session_moves_with_what_it_was_not_given(
     first.closed()
     connect(identity, f"{name}-publisher", to=east).publish(f"{name}/work", "1")
     assert second.receive().payload == b"1"
+
+
+def test_nothing_is_lost_to_a_device_that_goes_from_node_to_node(
+    east: Live, west: Live, identity: Identity, name: str, connect: Connect
+) -> None:
+    """What is said while one node has let go of its session and the other does not keep it yet."""
+    speakers = [connect(identity, f"{name}-speaker-{at}", to=node) for at, node in enumerate((east, west))]
+    device = connect(identity, f"{name}-device", to=east, clean=False)
+    device.subscribe(f"{name}/work")
+    said: list[bytes] = []
+    over = threading.Event()
+
+    def speak() -> None:
+        for number, speaker in zip(itertools.count(), itertools.cycle(speakers)):
+            if over.wait(0.01):  # a session that is being moved keeps a thousand
+                return
+            assert speaker.publish(f"{name}/work", str(number)) == 0
+            said.append(str(number).encode())
+
+    talking = threading.Thread(target=speak)
+    talking.start()
+    visits = [device]
+    for node in (west, east) * 10:
+        visits.append(connect(identity, f"{name}-device", to=node, clean=False))
+        visits[-2].closed()
+    over.set()
+    talking.join()
+    heard: set[bytes] = set()
+    for visit in visits[:-1]:
+        heard.update(message.payload for message in visit.messages.queue)
+    with suppress(queue.Empty):
+        while missing := set(said) - heard:
+            heard.add(visits[-1].messages.get(timeout=5).payload)
+    assert not missing, f"{len(missing)} of {len(said)}"
+
+
+def test_a_client_id_that_comes_to_both_at_once_has_one_connection(
+    east: Live, west: Live, identity: Identity, name: str, connect: Connect
+) -> None:
+    for round_ in range(15):
+        both = [Device(node, identity, f"{name}-device") for node in (east, west)]
+        barrier = threading.Barrier(2)
+
+        def come(device: Device, barrier: threading.Barrier = barrier) -> None:
+            barrier.wait()
+            with suppress(Closed):
+                device.connect()
+
+        arriving = [threading.Thread(target=come, args=(device,)) for device in both]
+        for each in arriving:
+            each.start()
+        for each in arriving:
+            each.join()
+        last = connect(identity, f"{name}-last", to=east)
+        last.publish(f"{name}/settled")  # and all that was said between the nodes before
+        alive = [device for device in both if device.reason == 0 and device.alive]
+        answers = 0
+        for device in alive:
+            with suppress(Closed):
+                answers += device.publish(f"{name}/here") == 0
+        for device in both:
+            device.disconnect()
+        last.disconnect()
+        assert answers <= 1, f"both, in round {round_}"
 
 
 def test_a_shared_subscription_has_one_member_for_each_message(

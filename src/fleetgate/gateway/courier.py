@@ -189,9 +189,9 @@ class Courier:
         if displaced is not None:
             displaced.dismiss(Reason.SESSION_TAKEN_OVER, "another connection came with this client id")
 
-    def say_again(self, realm: Realm, client_id: str, message: Publish) -> None:
-        """To the session of a node that died, which may not have had it: if it wants it."""
-        self.switchboard(realm).publish_to(client_id, message, self.now())
+    def say_again(self, realm: Realm, client_id: str, message: Publish, publisher: str | None) -> None:
+        """To a session that another node kept, which may not have had it: if it wants it."""
+        self.switchboard(realm).publish_to(client_id, message, self.now(), publisher)
 
     def shared(self) -> list[tuple[str, str, str]]:
         """The shared subscriptions with members here: realm, share name, filter."""
@@ -206,8 +206,6 @@ class Courier:
         for realm, switchboard in self._switchboards.items():
             for client_id in switchboard.recorded():
                 yield realm, client_id
-
-    # -- what outlives the process -----------------------------------------------------------------------------------
 
     # -- for those who speak HTTP (`fleetgate.broker`) ---------------------------------------------------------------
 

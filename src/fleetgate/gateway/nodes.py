@@ -16,10 +16,9 @@ import asyncio
 import json
 import socket
 import ssl
-from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -30,6 +29,7 @@ from fleetgate.errors import FleetgateError, Unavailable
 from fleetgate.gateway.bus import Broker, Bus
 from fleetgate.gateway.courier import Courier, Summons
 from fleetgate.gateway.observer import Origin
+from fleetgate.gateway.recent import Recent
 from fleetgate.gateway.recorder import Recorder, pack, unpack
 from fleetgate.gateway.shares import Shares
 from fleetgate.names import Realm
@@ -46,17 +46,29 @@ BEAT_SECONDS: Final = 1.0
 ANSWER_SECONDS: Final = 2.0
 """How long a client that connects waits for the other nodes to let go of it."""
 _KEPT: Final = 2 * nodes.SILENCE
-# Messages that may have to be said again to the sessions of a dead node.
-_MOST_KEPT: Final = 20_000
 # A node that comes back does not hear of clients that came and went meanwhile.
 _ASK_SECONDS: Final = int(ANSWER_SECONDS) + 1
 
 
-@dataclass(frozen=True, slots=True)
-class _Said:
-    at: int
-    realm: Realm
-    message: Publish
+@dataclass(eq=False, slots=True)
+class _Coming:
+    """A client that is about to connect here, and who was asked to let go of it."""
+
+    waiting: set[str]
+    """Nodes that have not answered."""
+    answered: asyncio.Future[bool]
+    let_go: set[str] = field(default_factory=set)
+    outdone: bool = False
+    """It is about to connect to another node as well, and that one has it."""
+
+    def gone(self, node: str) -> None:
+        self.waiting.discard(node)
+        if not self.waiting:
+            self.end(allowed=True)
+
+    def end(self, *, allowed: bool) -> None:
+        if not self.answered.done():
+            self.answered.set_result(allowed)
 
 
 class Nodes:
@@ -67,9 +79,10 @@ class Nodes:
         self._name, self._id = broker.node, node_id
         self._shares = Shares(broker.node)
         self._others: set[str] = set()
-        self._asked: dict[int, tuple[set[str], asyncio.Future[bool]]] = {}
+        self._asked: dict[int, _Coming] = {}
+        self._coming: dict[tuple[Realm, str], list[_Coming]] = {}
         self._count = 0
-        self._recent: deque[_Said] = deque(maxlen=_MOST_KEPT)
+        self._recent = Recent(courier.now, _KEPT)
         self._beaten = 0
         here = f"{PREFIX}/nodes/{broker.node}"
         self._bus = Bus(
@@ -132,12 +145,11 @@ class Nodes:
 
     async def _adopt(self) -> None:
         for realm, client_id in await self._recorder.adopt(self._courier.switchboard):
-            for said in self._recently(realm):
-                self._courier.say_again(realm, client_id, said.message)
+            self._say_again(realm, client_id, self._courier.now() - _KEPT)
 
-    def _recently(self, realm: Realm) -> Iterator[_Said]:
-        since = self._courier.now() - _KEPT
-        return (said for said in self._recent if said.realm == realm and said.at >= since)
+    def _say_again(self, realm: Realm, client_id: str, since: int) -> None:
+        for said in self._recent.since(realm, since):
+            self._courier.say_again(realm, client_id, said.message, said.client_id)
 
     # -- to the others -----------------------------------------------------------------------------------------------
 
@@ -145,7 +157,7 @@ class Nodes:
         self, realm: Realm, message: Publish, origin: Origin
     ) -> tuple[Callable[[Any], bool] | None, Awaitable[None] | None]:
         """For `Courier.publish`: which shared subscriptions are served here (None: all), and what to wait for."""
-        self._keep(realm, message)
+        self._recent.add(realm, message, origin.client_id)
         groups = self._courier.switchboard(realm).subscribers.groups(message.topic)
         given = self._shares.choose(realm, message.topic, {group.shared for group in groups})
         head: dict[str, Any] = {"realm": str(realm), "client": origin.client_id}
@@ -156,36 +168,54 @@ class Nodes:
         done = self._bus.publish(Publish(f"{PREFIX}/m", payload, QoS(min(message.qos, 1))))
         return given.serves_here if given else None, None if done.done() and not done.exception() else done
 
-    def _keep(self, realm: Realm, message: Publish) -> None:
-        if message.qos:
-            self._recent.append(_Said(self._courier.now(), realm, message))
-
     async def summon(self, summons: Summons) -> bool:
         """A client connects here: nobody else has it afterwards. False: another node's connection is not to be thrown
-        off by it. Who does not answer in time is taken for gone.
+        off by it. Who does not answer in time is taken for gone. Raises Unavailable, also where the client is about to
+        connect to another node at the same time: one of the two has it.
         """
-        allowed = True
-        if self._others and self._bus.up:
-            self._count += 1
-            number = self._count
-            answered: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-            self._asked[number] = (set(self._others), answered)
-            ask = {"from": self._name, "number": number, **summons.plain()}
-            properties = Properties(message_expiry_interval=_ASK_SECONDS)
-            asked = Publish(f"{PREFIX}/ask", json.dumps(ask).encode(), QoS.AT_LEAST_ONCE, properties=properties)
-            self._bus.publish(asked).add_done_callback(_seen)
-            try:
-                async with asyncio.timeout(ANSWER_SECONDS):
-                    allowed = await answered
-            except TimeoutError:
-                silent = sorted(self._asked[number][0])
-                log.warning("nodes did not let go of a client", client_id=summons.client_id, nodes=silent)
-            finally:
-                del self._asked[number]
-        if allowed:
-            switchboard = self._courier.switchboard(summons.realm)
-            await self._recorder.fetch(summons.realm, summons.client_id, switchboard, goes_on=summons.goes_on)
+        key, begun = (summons.realm, summons.client_id), self._courier.now()
+        coming = _Coming(set(self._others), asyncio.get_running_loop().create_future())
+        self._coming.setdefault(key, []).append(coming)
+        try:
+            allowed = await self._ask(summons, coming) and await self._fetch(summons, coming.let_go, begun)
+        finally:
+            self._coming[key].remove(coming)
+            if not self._coming[key]:
+                del self._coming[key]
+        if coming.outdone:
+            raise Unavailable("The client connects to another node at the same time.")
         return allowed
+
+    async def _ask(self, summons: Summons, coming: _Coming) -> bool:
+        """Have the others let go of the client; whether they do."""
+        if not self._others or not self._bus.up:
+            return True
+        self._count += 1
+        number = self._count
+        self._asked[number] = coming
+        ask = {"from": self._name, "number": number, **summons.plain()}
+        properties = Properties(message_expiry_interval=_ASK_SECONDS)
+        asked = Publish(f"{PREFIX}/ask", json.dumps(ask).encode(), QoS.AT_LEAST_ONCE, properties=properties)
+        self._bus.publish(asked).add_done_callback(_seen)
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                return await coming.answered
+        except TimeoutError:
+            log.warning("nodes did not let go of a client", client_id=summons.client_id, nodes=sorted(coming.waiting))
+            return True
+        finally:
+            del self._asked[number]
+
+    async def _fetch(self, summons: Summons, let_go: set[str], begun: int) -> bool:
+        """Keep the client's session here, with what was said while nobody kept it: since the summons *begun*, where its
+        node let go; otherwise since before that one may have died.
+        """
+        realm, client_id = summons.realm, summons.client_id
+        switchboard = self._courier.switchboard(realm)
+        keeper = await self._recorder.fetch(realm, client_id, switchboard, goes_on=summons.goes_on)
+        if keeper is not None:
+            self._say_again(realm, client_id, begun if keeper in let_go else begun - _KEPT)
+        return True
 
     # -- from the others ---------------------------------------------------------------------------------------------
 
@@ -208,13 +238,19 @@ class Nodes:
         line, _, packet = message.payload.partition(b"\n")
         head = json.loads(line)
         realm, said = Realm.parse(head["realm"]), unpack(packet.decode())
-        self._keep(realm, said)
+        self._recent.add(realm, said, head["client"])
         serves = self._shares.served(head.get("shares", {}))
         return self._courier.receive(realm, said, head["client"], serves)
 
     async def _let_go(self, ask: dict[str, Any]) -> None:
         summons = Summons.parse(ask)
         allowed = self._courier.may_displace(summons)
+        for coming in self._coming.get((summons.realm, summons.client_id), ()):
+            # Of two nodes that asked before they heard of the other, both come to the same; otherwise the later one has
+            # it, which let go before it asked.
+            if ask["from"] > self._name or ask["from"] in coming.let_go:
+                coming.outdone = True
+                coming.end(allowed=False)
         if allowed:
             mark = self._courier.mark()
             self._courier.release(summons.realm, summons.client_id, goes_on=summons.goes_on)
@@ -225,10 +261,14 @@ class Nodes:
         await self._bus.publish(Publish(topic, json.dumps(answer).encode(), QoS.AT_LEAST_ONCE))
 
     def _take_answer(self, answer: dict[str, Any]) -> None:
-        waiting, answered = self._asked.get(answer["number"], (set(), None))
-        waiting.discard(answer["from"])
-        if answered is not None and not answered.done() and (not waiting or not answer["allowed"]):
-            answered.set_result(bool(answer["allowed"]))
+        coming = self._asked.get(answer["number"])
+        if coming is None:
+            return
+        if not answer["allowed"]:
+            coming.end(allowed=False)
+            return
+        coming.let_go.add(answer["from"])
+        coming.gone(answer["from"])
 
     def _take_presence(self, name: str, payload: bytes) -> None:
         if name == self._name:
@@ -242,10 +282,8 @@ class Nodes:
         log.info("node left", node=name)
         self._others.discard(name)
         self._shares.forget(name)
-        for waiting, answered in self._asked.values():
-            waiting.discard(name)
-            if not waiting and not answered.done():
-                answered.set_result(True)
+        for coming in self._asked.values():
+            coming.gone(name)
 
     # -- presence ----------------------------------------------------------------------------------------------------
 

@@ -168,17 +168,17 @@ class Recorder:
 
     # -- where several nodes serve -----------------------------------------------------------------------------------
 
-    async def fetch(self, realm: Realm, client_id: str, switchboard: Switchboard[Any], *, goes_on: bool) -> None:
+    async def fetch(self, realm: Realm, client_id: str, switchboard: Switchboard[Any], *, goes_on: bool) -> str | None:
         """A client is about to connect here: its session is kept here from now on, or ends where it does not go on.
-        Raises Unavailable.
+        The node that kept it, where there is one to go on with. Raises Unavailable.
         """
         kept = await self._database.glance(lambda tx: sessions.find(tx, realm, client_id))
         if kept is None or switchboard.session(client_id) is not None:
-            return
+            return None
         if goes_on:
-            self._put_back(kept, switchboard)
-        else:
-            self.add(realm, journal.SessionEnded(client_id))
+            return kept.node if self._put_back(kept, switchboard) else None
+        self.add(realm, journal.SessionEnded(client_id))
+        return None
 
     async def adopt(self, switchboard: Callable[[Realm], Switchboard[Any]]) -> list[tuple[Realm, str]]:
         """Keep the sessions of nodes that are dead. Which those are. Raises Unavailable."""

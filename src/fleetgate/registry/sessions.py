@@ -54,6 +54,8 @@ class Stored:
     subscriptions: tuple[Subscription, ...]
     messages: tuple[Message, ...]
     """In the order of their numbers."""
+    node: str
+    """Who keeps it; empty where one process serves alone."""
 
 
 _KEEP: Final = """
@@ -220,7 +222,7 @@ def _stored(tx: Tx, where: str, **values: str) -> list[Stored]:
         messages[row["realm"], row["client_id"]].append(Message(row["number"], row["packet"], row["expires_at"]))
     keys = [(row["realm"], row["client_id"]) for row in found]
     return [
-        Stored(Realm.parse(key[0]), _session(row), tuple(subscriptions[key]), tuple(messages[key]))
+        Stored(Realm.parse(key[0]), _session(row), tuple(subscriptions[key]), tuple(messages[key]), row["node"])
         for key, row in zip(keys, found, strict=True)
     ]
 

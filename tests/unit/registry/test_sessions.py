@@ -25,8 +25,8 @@ def test_all_of_it_comes_back(tx: Tx, realm: Realm, elsewhere: Realm) -> None:
     for message in (later, LETTER):
         sessions.enqueue(tx, realm, "c", message)
     assert sessions.stored(tx) == [
-        Stored(elsewhere, other, (), ()),
-        Stored(realm, AWAY, (WISH, plain), (LETTER, later)),
+        Stored(elsewhere, other, (), (), ""),
+        Stored(realm, AWAY, (WISH, plain), (LETTER, later), ""),
     ]
 
 
@@ -38,7 +38,7 @@ def test_writing_twice_is_writing_once_and_the_last_holds(tx: Tx, realm: Realm) 
     for _ in range(2):
         sessions.enqueue(tx, realm, "c", LETTER)
     expected = Stored(
-        realm, replace(AWAY, left_at=None, expiry=60), (replace(WISH, qos=0, identifier=None),), (LETTER,)
+        realm, replace(AWAY, left_at=None, expiry=60), (replace(WISH, qos=0, identifier=None),), (LETTER,), ""
     )
     assert sessions.stored(tx) == [expected]
 
@@ -49,7 +49,7 @@ def test_what_is_over_is_gone(tx: Tx, realm: Realm) -> None:
     sessions.enqueue(tx, realm, "c", LETTER)
     sessions.unsubscribe(tx, realm, "c", "a/#")
     sessions.settle(tx, realm, "c", 3)
-    assert sessions.stored(tx) == [Stored(realm, AWAY, (), ())]
+    assert sessions.stored(tx) == [Stored(realm, AWAY, (), (), "")]
     sessions.subscribe(tx, realm, "c", WISH)
     sessions.enqueue(tx, realm, "c", LETTER)
     sessions.end(tx, realm, "c")
@@ -61,7 +61,7 @@ def test_nothing_is_kept_for_a_session_that_is_not(tx: Tx, realm: Realm, elsewhe
     sessions.keep(tx, elsewhere, AWAY)
     sessions.subscribe(tx, realm, "c", WISH)
     sessions.enqueue(tx, realm, "c", LETTER)
-    assert sessions.stored(tx) == [Stored(elsewhere, AWAY, (), ())]
+    assert sessions.stored(tx) == [Stored(elsewhere, AWAY, (), (), "")]
 
 
 def test_each_node_keeps_its_own(tx: Tx, realm: Realm) -> None:
@@ -70,8 +70,8 @@ def test_each_node_keeps_its_own(tx: Tx, realm: Realm) -> None:
         sessions.subscribe(tx, realm, name, WISH)
         sessions.enqueue(tx, realm, name, LETTER)
     assert sessions.stored(tx) == []
-    assert sessions.stored(tx, "west") == [Stored(realm, replace(AWAY, client_id="b"), (WISH,), (LETTER,))]
-    assert sessions.find(tx, realm, "a") == Stored(realm, replace(AWAY, client_id="a"), (WISH,), (LETTER,))
+    assert sessions.stored(tx, "west") == [Stored(realm, replace(AWAY, client_id="b"), (WISH,), (LETTER,), "west")]
+    assert sessions.find(tx, realm, "a") == Stored(realm, replace(AWAY, client_id="a"), (WISH,), (LETTER,), "east")
     assert sessions.find(tx, realm, "c") is None
     sessions.keep(tx, realm, replace(AWAY, client_id="a"), "west")
     assert sessions.kept_by(tx, "west") == {(str(realm), "a"), (str(realm), "b")}

@@ -398,10 +398,10 @@ class Switchboard(Generic[S]):
         """Whether anybody has subscribed to what is on *topic*."""
         return self.subscribers.any_for(topic)
 
-    def publish_to(self, client_id: str, message: Publish, now: int) -> bool:
+    def publish_to(self, client_id: str, message: Publish, now: int, publisher: str | None = None) -> bool:
         """Hand a message to one client alone, if a subscription of its own wants it."""
         client = self._clients.get(client_id)
-        offer = None if client is None else self.subscribers.offers(message, None).get(client)
+        offer = None if client is None else self.subscribers.offers(message, publisher).get(client)
         return client is not None and offer is not None and self._hand(client, offer.copy(message), now)
 
     def recorded(self) -> list[str]:
