@@ -81,10 +81,12 @@ def test_connectivity_that_is_not_indexed_is_not_found(tx: Tx, act: Act) -> None
     assert indexing.seen(query, off) == And((parse("thingName:a"), Or((Not(Or(())), EVERYTHING))))
 
 
-def test_who_indexes_connectivity_is_known_and_told(tx: Tx, act: Act, told: Callable[[], list[Event]]) -> None:
+def test_who_indexes_connectivity_is_known_and_told(
+    tx: Tx, act: Act, later: Callable[..., Act], told: Callable[[], list[Event]]
+) -> None:
     assert indexing.with_connectivity(tx) == set()
     indexing.update(tx, act, ON)
-    indexing.update(tx, act, {**ON, "thingConnectivityIndexingMode": "STATUS"})
+    indexing.update(tx, later(), {**ON, "thingConnectivityIndexingMode": "STATUS"})
     assert indexing.with_connectivity(tx) == {act.realm}
     assert told() == [IndexingChanged(False), IndexingChanged(True)]
 
