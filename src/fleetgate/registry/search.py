@@ -2,12 +2,14 @@
 
 A query is an OR of branches. They are answered one after the other, each along the stream of one of its terms, with
 everything else as a condition, and each without what an earlier one found. A page's key says in which branch, along
-which stream and behind which row the next page begins, so a page costs the same wherever it lies. How much is looked at
+which stream and behind which row the next page begins, so a page costs the same wherever it lies. A branch is known by
+its terms: a type, group or attribute that appears meanwhile may bring further branches before it. How much is looked at
 for one page is bounded: a query that finds little in much gives short pages, empty ones too, and goes on behind them.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -43,6 +45,11 @@ class Branch:
     """All of them hold of what is found."""
     before: tuple[Node, ...]
     """None of them does: the branches before this one."""
+
+    @property
+    def seal(self) -> str:
+        """Tells it from the other branches of its query, whatever else there is."""
+        return hashlib.sha256(repr(self.terms).encode()).hexdigest()[:12]
 
     def streams(self) -> list[tuple[Node | None, Stream]]:
         """The streams it can be answered along, each with the term that it stands for; in any case one."""
@@ -181,7 +188,8 @@ def _conjuncts(query: Node) -> Iterator[Node]:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    branch: int = 0
+    branch: str | None = None
+    """The branch's seal; None for the first of them, at its beginning."""
     stream: int | None = None
     """None where no stream has been chosen yet."""
     key: Key | None = None
@@ -196,11 +204,11 @@ class _Place:
             return cls()
         try:
             branch, stream, key = json.loads(text)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise InvalidRequest(_BAD_TOKEN) from error
-        parts = [branch, *([] if stream is None else [stream])]
-        keyed = isinstance(key, list) and all(isinstance(part, str | int) for part in key)
-        if not all(type(part) is int and part >= 0 for part in parts) or not (key is None or keyed):
+        placed = stream is None or (type(stream) is int and stream >= 0)
+        keyed = key is None or (isinstance(key, list) and all(type(part) in {str, int} for part in key))
+        if not (isinstance(branch, str) and placed and keyed):
             raise InvalidRequest(_BAD_TOKEN)
         return cls(branch, stream, key)
 
@@ -211,18 +219,27 @@ def page(
     """Rows of things that *query* finds, in the order of its streams; each of them once.
 
     A page may be short, or empty, with a next key: then *budget* rows were looked at. Raises InvalidRequest for a key
-    of another query.
+    of another query, and for one whose branch is no more because its type or group is gone, or there are so many by now
+    that the query is no longer taken apart.
     """
     search = _Search(tx, realm, limit, budget)
     place = _Place.parse(after)
     parts = branches(tx, realm, query)
-    if place.branch >= max(len(parts), 1):
-        raise InvalidRequest(_BAD_TOKEN)
-    for number in range(place.branch, len(parts)):
-        begun = place if number == place.branch else _Place(number)
-        if (stopped := search.run(parts[number], begun)) is not None:
+    for part in parts[_number(parts, place.branch) :]:
+        begun = place if part.seal == place.branch else _Place()
+        if (stopped := search.run(part, begun)) is not None:
             return Page(tuple(search.rows), stopped.text())
     return Page(tuple(search.rows), None)
+
+
+def _number(parts: Sequence[Branch], seal: str | None) -> int:
+    """Which of *parts* a key means. Raises InvalidRequest."""
+    if seal is None:
+        return 0
+    for number, part in enumerate(parts):
+        if part.seal == seal:
+            return number
+    raise InvalidRequest(_BAD_TOKEN)
 
 
 class _Search:
@@ -241,9 +258,9 @@ class _Search:
         chosen = place.stream
         if chosen is None:
             chosen = self._choose(branch, streams)
-        if chosen >= len(streams) or (place.key is not None and len(place.key) != len(streams[chosen][1].columns)):
+        if chosen >= len(streams) or (place.key is not None and not streams[chosen][1].has(place.key)):
             raise InvalidRequest(_BAD_TOKEN)
-        return self._along(branch, *streams[chosen], _Place(place.branch, chosen, place.key))
+        return self._along(branch, *streams[chosen], _Place(branch.seal, chosen, place.key))
 
     def _choose(self, branch: Branch, streams: Sequence[tuple[Node | None, Stream]]) -> int:
         """A short stream; among long ones that which brings most in its first rows, and where none brings anything the

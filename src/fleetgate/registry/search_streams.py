@@ -51,6 +51,11 @@ class Stream:
         """What stands behind FROM where only the columns of the order are asked for; with `alone`."""
         return self.source.partition(" CROSS JOIN ")[0]
 
+    def has(self, key: Key) -> bool:
+        """Whether *key* could be a row's: as many values as there are columns, each of its column's type."""
+        kinds = [int if column in _NUMBERS else str for column in self.columns]
+        return [type(part) for part in key] == kinds
+
     def _beside(self, sign: str, key: Key, values: Values) -> str:
         put = [values.put(value) for value in key]
         if len(put) == 1:
@@ -62,6 +67,8 @@ class Stream:
         return ", ".join(self.columns)
 
 
+_NUMBERS: Final = frozenset({"d.number", "d.changed_at"})
+"""Columns that hold integers; all others hold text."""
 _THINGS: Final = "things t"
 # CROSS JOIN is SQLite's way to be told which table comes first; to PostgreSQL it is a join like any other.
 _ATTRIBUTES: Final = "thing_attributes d CROSS JOIN things t"

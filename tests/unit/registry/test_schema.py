@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import uuid
 from collections.abc import Callable
@@ -173,6 +174,7 @@ class Watch:
 
 E, F, G = "e" * 64, "f" * 64, "9" * 64
 TASK = "task"
+DEEP = "attributes.room:x*"
 HOT: dict[str, Callable[[Tx, Realm, Act], object]] = {
     "thing": lambda tx, realm, act: things.find(tx, realm, "one"),
     "things": lambda tx, realm, act: things.page(tx, realm, "a"),
@@ -310,7 +312,7 @@ HOT: dict[str, Callable[[Tx, Realm, Act], object]] = {
     "search by numbers": lambda tx, realm, act: search.page(tx, realm, parse("attributes.room>1 NOT thingName:z")),
     "search by type and group": lambda tx, realm, act: search.page(tx, realm, parse("thingTypeName:l OR g")),
     "search deep": lambda tx, realm, act: search.page(
-        tx, realm, parse("attributes.room:x*"), '[0,0,["x","x","a"]]', 10
+        tx, realm, parse(DEEP), json.dumps([search.branches(tx, realm, parse(DEEP))[0].seal, 0, ["x", "x", "a"]]), 10
     ),
     "attribute names": lambda tx, realm, act: search.attribute_names(tx, realm),
     "dynamic groups of a thing": lambda tx, realm, act: dynamic_groups.of_thing(tx, realm, "one"),

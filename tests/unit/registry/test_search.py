@@ -129,16 +129,50 @@ def test_nothing_is_skipped_or_repeated_while_things_are_added(tx: Tx, act: Act,
     assert names == [f"m{number}" for number in range(10)]
 
 
+def test_nothing_is_repeated_while_types_and_groups_and_attributes_appear(tx: Tx, act: Act, realm: Realm) -> None:
+    thing_types.create(tx, act, "sensor-m")
+    things.create(tx, act, "before", attributes={"m": "x"}, type_name="sensor-m")
+    for number in range(9):
+        things.create(tx, act, f"m{number}", attributes={"m": "x"}, type_name="sensor-m")
+    for query in ("thingTypeName:sensor*", "x"):
+        names, after = list[str](), None
+        while True:
+            page = search.page(tx, realm, parse(query), after, 3)
+            names += [row["name"] for row in page.items]
+            after = page.next_key
+            if after is None:
+                break
+            new = f"a{len(names)}-{query[0]}"
+            thing_types.create(tx, act, f"sensor-{new}")
+            things.create(tx, act, new, attributes={new: "x"}, type_name=f"sensor-{new}")
+        assert len(names) == len(set(names))
+        assert {"before", *(f"m{number}" for number in range(9))} <= set(names)
+
+
 @pytest.mark.parametrize(
     "key",
     [
-        *("x", "[]", "[0]", "[9,0,null]", "[0,9,null]", "[-1,0,null]", '[0,0,["a","b"]]', "[0,0,{}]", "[0,0,[null]]"),
-        *("null", '["0",0,null]', "[true,0,null]", "[0,0,[1.5]]"),
+        *("x", "[]", "[0]", "null", "[" * 100_000, '["0",0,null]', "[0,0,null]", "[true,0,null]", "[null,0,null]"),
+        *('["SEAL",9,null]', '["SEAL",-1,null]', '["SEAL","0",null]', '["SEAL",true,null]', '["SEAL",0,["a","b"]]'),
+        *('["SEAL",0,{}]', '["SEAL",0,[null]]', '["SEAL",0,[1.5]]', '["SEAL",0,[true]]', '["SEAL",0,[1,"b"]]'),
+        *('["SEAL",0,["a",2]]', '["SEAL",0,[1]]'),
     ],
 )
 def test_keys_of_elsewhere_are_refused(fleet: Tx, realm: Realm, key: str) -> None:
+    seal = search.branches(fleet, realm, parse("*"))[0].seal
     with pytest.raises(InvalidRequest, match="none of this search"):
-        search.page(fleet, realm, parse("*"), key)
+        search.page(fleet, realm, parse("*"), key.replace("SEAL", seal))
+
+
+def test_a_key_goes_with_its_branch(tx: Tx, act: Act, realm: Realm) -> None:
+    thing_types.create(tx, act, "lamp")
+    for number in range(2):
+        things.create(tx, act, f"l{number}", type_name="lamp")
+    key = search.page(tx, realm, parse("thingTypeName:l*"), None, 1).next_key
+    for number in range(16):
+        thing_types.create(tx, act, f"l{number}")
+    with pytest.raises(InvalidRequest, match="none of this search"):
+        search.page(tx, realm, parse("thingTypeName:l*"), key, 1)
 
 
 def test_attribute_names_are_those_of_the_realm(fleet: Tx, realm: Realm, elsewhere: Realm) -> None:
