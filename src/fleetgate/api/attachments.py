@@ -13,6 +13,7 @@ from fleetgate.registry import attachments
 
 _POLICIES: Final = Listing("attached-policies")
 _TARGETS: Final = Listing("targets")
+_PRINCIPALS: Final = Listing("policy-principals")
 
 
 def attach_policy(tx: Tx, act: Act, params: Params) -> Result:
@@ -59,10 +60,9 @@ def list_principal_policies(tx: Tx, act: Act, params: Params) -> Result:
 
 
 def list_policy_principals(tx: Tx, act: Act, params: Params) -> Result:
-    """Certificates only; ascendingOrder changes nothing."""
-    page = attachments.page_targets(tx, act.realm, params["policyName"], *_TARGETS.opened(params))
-    certificates = [arn for arn in page.items if arn.partition("/")[0].endswith(":cert")]
-    return {"principals": certificates, "nextMarker": _TARGETS.token(page, params)}
+    """Certificates only, by id; ascendingOrder changes nothing."""
+    page = attachments.page_targets(tx, act.realm, params["policyName"], *_PRINCIPALS.opened(params), kind="cert")
+    return {"principals": list(page.items), "nextMarker": _PRINCIPALS.token(page, params)}
 
 
 def _certificate(act: Act, params: Params) -> str:

@@ -101,20 +101,26 @@ def page_policies(
     )
 
 
-def page_targets(tx: Tx, realm: Realm, policy_name: str, after: str | None = None, limit: int = 25) -> Page[str]:
-    """ListTargetsForPolicy: ARNs. Raises NotFound, InvalidRequest."""
+def page_targets(
+    tx: Tx, realm: Realm, policy_name: str, after: str | None = None, limit: int = 25, *, kind: str = ""
+) -> Page[str]:
+    """ListTargetsForPolicy: ARNs, of one *kind* (`cert`, `thinggroup`) where it is given. Raises NotFound,
+    InvalidRequest.
+    """
     policies.get(tx, realm, policy_name)
+    begin, end = pages.beginning(f"{kind}/" if kind else "")
     return pages.read(
         tx,
         "SELECT target FROM policy_attachments",
-        ["realm = :realm", "policy_name = :name", "target > :after"],
+        ["realm = :realm", "policy_name = :name", "target > :after", "target < :end"],
         "target",
         limit,
         lambda row: realm.arn(*row["target"].split("/", 1)),
         lambda row: str(row["target"]),
         realm=str(realm),
         name=policy_name,
-        after=pages.name_after(after),
+        after=max(begin, pages.name_after(after)),
+        end=end,
     )
 
 

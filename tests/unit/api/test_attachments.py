@@ -81,6 +81,12 @@ def test_the_older_calls(iot: Any, certificate: str, realm: Realm) -> None:
     iot.attach_policy(policyName="p1", target=iot.create_thing_group(thingGroupName="g")["thingGroupArn"])
     assert names(iot.list_principal_policies(principal=certificate)) == ["p1"]
     assert iot.list_policy_principals(policyName="p1")["principals"] == [certificate]
+    other = iot.create_thing_group(thingGroupName="h")["thingGroupArn"]
+    iot.attach_policy(policyName="p1", target=other)
+    assert iot.list_policy_principals(policyName="p1", pageSize=1) | {"ResponseMetadata": None} == {
+        "principals": [certificate],
+        "ResponseMetadata": None,
+    }, "groups leave no further page behind the last certificate"
     iot.detach_principal_policy(policyName="p1", principal=certificate)
     assert iot.list_policy_principals(policyName="p1")["principals"] == []
     with pytest.raises(iot.exceptions.InvalidRequestException):

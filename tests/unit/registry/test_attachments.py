@@ -11,6 +11,7 @@ from fleetgate.registry import attachments, policies, thing_groups, things
 from fleetgate.registry.attachments import Principal
 from fleetgate.registry.certificates import Certificate
 from fleetgate.registry.events import AttachmentChanged, Event, PrincipalChanged
+from fleetgate.registry.pages import Page
 
 Make = Callable[..., Certificate]
 Told = Callable[[], list[Event]]
@@ -103,6 +104,20 @@ def test_pages_both_ways(tx: Tx, act: Act, target: str) -> None:
     assert attachments.page_targets(tx, act.realm, "a", targets.next_key).items == (act.realm.arn("thinggroup", "top"),)
     with pytest.raises(NotFound):
         attachments.page_targets(tx, act.realm, "unknown")
+
+
+def test_targets_of_one_kind_fill_their_pages(tx: Tx, act: Act, realm: Realm, certified: Make) -> None:
+    policies.create(tx, act, "p", "{}")
+    made = sorted(realm.arn("cert", certified(f"c{number}").fingerprint) for number in range(3))
+    groups = [realm.arn("thinggroup", name) for name in ("a", "b")]
+    for name in ("a", "b"):
+        thing_groups.create(tx, act, name)
+    for each in (*made, *groups):
+        attachments.attach_policy(tx, act, "p", each)
+    first = attachments.page_targets(tx, realm, "p", None, 2, kind="cert")
+    assert list(first.items) == made[:2]
+    assert attachments.page_targets(tx, realm, "p", first.next_key, 2, kind="cert") == Page((made[2],), None)
+    assert list(attachments.page_targets(tx, realm, "p", None, 2, kind="thinggroup").items) == groups
 
 
 def test_policies_for_a_connection(

@@ -22,6 +22,7 @@ from fleetgate.registry import (
     authorities,
     authorizers,
     billing_groups,
+    campaigns,
     certificate_providers,
     certificates,
     claim_batches,
@@ -33,19 +34,25 @@ from fleetgate.registry import (
     function_keys,
     functions,
     issuances,
+    managed_policies,
     outbox,
+    permissions,
     policies,
     registration_functions,
+    role_aliases,
+    roles,
     search,
     tags,
     tasks,
     templates,
+    temporary_credentials,
     thing_groups,
     thing_types,
     things,
     tokens,
     topic_rules,
     transfers,
+    users,
 )
 from fleetgate.registry.certificates import Certificate, Status
 from fleetgate.registry.connectivity import Change, Connectivity
@@ -174,6 +181,7 @@ class Watch:
 
 E, F, G = "e" * 64, "f" * 64, "9" * 64
 TASK = "task"
+MANAGED = "arn:aws:iam::123456789012:policy/m"
 DEEP = "attributes.room:x*"
 HOT: dict[str, Callable[[Tx, Realm, Act], object]] = {
     "thing": lambda tx, realm, act: things.find(tx, realm, "one"),
@@ -283,14 +291,56 @@ HOT: dict[str, Callable[[Tx, Realm, Act], object]] = {
     "functions": lambda tx, realm, act: functions.page(tx, realm, "a"),
     "rule": lambda tx, realm, act: topic_rules.get(tx, realm, "r"),
     "rules": lambda tx, realm, act: topic_rules.page(tx, realm, "a", source="a", enabled=True),
+    "switch a rule": lambda tx, realm, act: topic_rules.set_enabled(tx, act, "r", False),
     "running rules": lambda tx, realm, act: topic_rules.running(tx, realm),
     "event configuration": lambda tx, realm, act: event_configurations.get(tx, realm),
     "key of a function": lambda tx, realm, act: function_keys.find(tx, realm, "f"),
     "access key": lambda tx, realm, act: access_keys.find(tx, "AKIA"),
     "access keys": lambda tx, realm, act: access_keys.page(tx, realm.account, "a"),
+    "access keys of the account": lambda tx, realm, act: access_keys.page_of_account(tx, realm.account, "a"),
+    "access keys of a user": lambda tx, realm, act: access_keys.of_user(tx, realm.account, "ana"),
+    "user": lambda tx, realm, act: users.find(tx, realm.account, "ana"),
+    "users": lambda tx, realm, act: users.page(tx, realm.account, "a", path="/p/"),
+    "delete user": lambda tx, realm, act: users.delete(tx, act, "bea"),
+    "role": lambda tx, realm, act: roles.find_by_arn(tx, f"arn:aws:iam::{realm.account}:role/r"),
+    "roles": lambda tx, realm, act: roles.page(tx, realm.account, "a", path="/p/"),
+    "trust of a role": lambda tx, realm, act: roles.set_trust(tx, act, "r", "{}"),
+    "rights of a user": lambda tx, realm, act: permissions.of(tx, realm.account, "user/ana"),
+    "put an inline policy": lambda tx, realm, act: permissions.put(tx, act, "user/ana", "p", "{}"),
+    "inline policies": lambda tx, realm, act: permissions.page(tx, realm.account, "user/ana", "a"),
+    "attach a managed policy": lambda tx, realm, act: permissions.attach(tx, act, "role/r", MANAGED),
+    "attached managed policies": lambda tx, realm, act: permissions.page_attached(tx, realm.account, "user/ana", "a"),
+    "managed policy": lambda tx, realm, act: managed_policies.in_force(tx, realm.account, MANAGED),
+    "create managed policy version": lambda tx, realm, act: managed_policies.create_version(
+        tx, act, MANAGED, "{}", set_as_default=True
+    ),
+    "who has a managed policy": lambda tx, realm, act: managed_policies.attachments(tx, realm.account, MANAGED),
+    "temporary credentials": lambda tx, realm, act: temporary_credentials.find(tx, "ASIA"),
+    "sweep temporary credentials": lambda tx, realm, act: temporary_credentials.sweep(tx, act.now),
+    "role alias": lambda tx, realm, act: role_aliases.find(tx, realm, "a"),
+    "role aliases": lambda tx, realm, act: role_aliases.page(tx, realm, "1/a"),
+    "campaign": lambda tx, realm, act: campaigns.find(tx, realm, "c"),
+    "campaigns": lambda tx, realm, act: campaigns.page(tx, realm, "a"),
+    "campaigns at work": lambda tx, realm, act: campaigns.at_work(tx),
+    "candidates of a campaign": lambda tx, realm, act: campaigns.page_candidates(
+        tx, realm, campaigns.Selection(expiring_before=1, type_name="lamp", issued_by=F, group="g"), "a/b"
+    ),
+    "join a campaign": lambda tx, realm, act: campaigns.add_devices(tx, act, "c", [("two", F)]),
+    "devices of a campaign": lambda tx, realm, act: campaigns.page_devices(tx, realm, "c", "a"),
+    "progress of a campaign": lambda tx, realm, act: campaigns.progress(tx, realm, "c"),
+    "a campaign's next": lambda tx, realm, act: campaigns.open_devices(
+        tx, campaigns.get(tx, realm, "c"), campaigns.DeviceStatus.DUE, 10
+    ),
+    "a campaign waits for": lambda tx, realm, act: campaigns.outstanding(tx, campaigns.get(tx, realm, "c"), act.now),
+    "came to a campaign": lambda tx, realm, act: campaigns.replaced(tx, campaigns.get(tx, realm, "c"), 10),
+    "end of a campaign": lambda tx, realm, act: campaigns.set_status(tx, act, "c", campaigns.Status.CANCELLED),
     "put tags": lambda tx, realm, act: tags.put(tx, act, realm.arn("policy", "p"), {"a": "b"}),
     "authorizers": lambda tx, realm, act: authorizers.page(tx, realm, "1/a"),
     "authorizer": lambda tx, realm, act: authorizers.find(tx, realm, "a"),
+    "authorizer everywhere": lambda tx, realm, act: authorizers.find_everywhere(tx, "a"),
+    "authorizers of a status": lambda tx, realm, act: authorizers.page(
+        tx, realm, "1/a", status=authorizers.Status.ACTIVE, ascending=True
+    ),
     "default authorizer": lambda tx, realm, act: authorizers.find_default(tx, realm),
     "domain": lambda tx, realm, act: domains.find_domain(tx, "a.example"),
     "domain configuration": lambda tx, realm, act: domains.find(tx, realm, "d"),
@@ -360,6 +410,14 @@ def furnished(tx: Tx, act: Act, certified: Callable[..., Certificate]) -> Tx:
     claims.register(tx, act, G, batch="b")
     tokens.issue(tx, act, "d", fingerprint=F, claim_fingerprint=F)
     audit.add(tx, act, "CreateThing", "thing/one", "ok")
+    for name in ("ana", "bea"):
+        users.create(tx, act, name)
+    roles.create(tx, act, "r", "{}")
+    managed_policies.create(tx, act, "m", "{}")
+    permissions.attach(tx, act, "user/ana", MANAGED)
+    role_aliases.create(tx, act, "a", f"arn:aws:iam::{act.realm.account}:role/r")
+    campaigns.create(tx, act, "c", campaigns.Selection(), campaigns.Pace())
+    campaigns.add_devices(tx, act, "c", [("one", F)])
     task = tasks.start(tx, act, "{}", tasks.Input("bucket", "key", 1, 1), "role", runner="r")
     tx.run("UPDATE registration_tasks SET id = :name WHERE id = :old", name=TASK, old=task.id)
     return tx
