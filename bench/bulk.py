@@ -27,12 +27,12 @@ from tests.process import ServerProcess
 from tests.registrations import body
 from tests.server import REALM
 
-from fleetgate.app import database_address, works
 from fleetgate.database.open import open_database
 from fleetgate.database.port import Database, Tx
 from fleetgate.provisioning import bucket
 from fleetgate.registry import tasks
 from fleetgate.registry.tasks import Report, Task
+from fleetgate.works import database_address, works
 
 LINES: Final = 100_000
 SECONDS: Final = 1_800.0

@@ -37,13 +37,13 @@ from rich.table import Table
 from tests.process import ServerProcess
 from tests.server import REALM
 
-from fleetgate.app import works
 from fleetgate.database.port import Tx
 from fleetgate.names import Act
 from fleetgate.pki.identity import Identity
 from fleetgate.provisioning import own_certificate
 from fleetgate.registry import attachments, policies, things
 from fleetgate.registry.certificates import Status
+from fleetgate.works import works
 
 DEVICES: Final = 10_000
 MOST_MEMORY: Final = 1536 * 1024 * 1024

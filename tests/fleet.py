@@ -21,7 +21,7 @@ from fleetgate import config
 from fleetgate.agent.backoff import Backoff
 from fleetgate.agent.provision import Options
 from fleetgate.agent.tls import Endpoint, KeyFiles
-from fleetgate.app import Reset, Server, serve, works
+from fleetgate.app import Reset, Server, serve
 from fleetgate.database.port import Tx
 from fleetgate.pki import keys
 from fleetgate.pki.keys import KeyKind
@@ -30,6 +30,7 @@ from fleetgate.provisioning.claim_certificate import Budget
 from fleetgate.registry import policies, templates
 from fleetgate.registry.templates import Reprovisioning
 from fleetgate.runtime import Refusal, Runtime
+from fleetgate.works import works
 
 
 @asynccontextmanager

@@ -26,11 +26,11 @@ from botocore.credentials import Credentials
 
 from fleetgate import config
 from fleetgate.api.app import build
-from fleetgate.app import works
 from fleetgate.database.port import Tx
 from fleetgate.names import Realm
 from fleetgate.registry import access_keys, audit
 from fleetgate.runtime import Refusal, Runtime
+from fleetgate.works import works
 
 T = TypeVar("T")
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from fleetgate import app, authority
-from fleetgate.app import Server, Works
+from fleetgate.app import Server
 from fleetgate.config import Config, load
 from fleetgate.database.port import Tx
 from fleetgate.errors import Unavailable
@@ -39,6 +39,7 @@ from fleetgate.registry import (
 )
 from fleetgate.registry.access_keys import Credentials
 from fleetgate.registry.certificates import Origin, Status
+from fleetgate.works import Works
 
 REALM: Final = Realm("123456789012", "us-east-1")
 TEMPLATE: Final = "dev-fleet"

@@ -16,11 +16,11 @@ from tests.fleet import ClaimFleet, make_fleet
 from tests.process import ServerProcess
 from tests.server import REALM
 
-from fleetgate.app import database_address, works
 from fleetgate.database.open import open_database
 from fleetgate.database.port import Database
 from fleetgate.registry import things
 from fleetgate.registry.certificates import Status
+from fleetgate.works import database_address, works
 
 DEVICES = 200
 AT_ONCE = 24

@@ -18,12 +18,12 @@ from tests.registrations import body
 from tests.s3 import S3Server, s3_server
 from tests.server import REALM
 
-from fleetgate.app import database_address, works
 from fleetgate.database.open import open_database
 from fleetgate.database.port import Database, Tx
 from fleetgate.provisioning import bucket, input_file
 from fleetgate.registry import tasks
 from fleetgate.registry.tasks import Report, Status, Task
+from fleetgate.works import database_address, works
 
 LINES = {"sqlite": 5_000, "postgres": 1_000, "s3": 500}
 KILLS = 3

@@ -20,13 +20,13 @@ from tests.server import REALM, ROLE, production_policy
 from fleetgate.agent.client import dial
 from fleetgate.agent.errors import AgentFailed
 from fleetgate.agent.tls import KeyTexts, present, trust
-from fleetgate.app import database_address, works
 from fleetgate.database.open import open_database
 from fleetgate.database.port import Tx
 from fleetgate.pki.identity import Identity
 from fleetgate.registry import authorities, policies
 from fleetgate.registry.authorities import RegistrationConfig
 from fleetgate.wire.mqtt.packets import V5, Connect
+from fleetgate.works import database_address, works
 
 DEVICES, AT_ONCE, SEED = 60, 12, 20_261_121
 BODY = {

@@ -20,11 +20,11 @@ from fleetgate.agent.errors import AgentFailed
 from fleetgate.agent.provision import SURROUNDINGS, Options, provision, rotate
 from fleetgate.agent.store import FolderStore
 from fleetgate.agent.tls import present, trust
-from fleetgate.app import database_address, works
 from fleetgate.database.open import open_database
 from fleetgate.registry import attachments
 from fleetgate.registry.certificates import Status
 from fleetgate.wire.mqtt.packets import V5, Connect
+from fleetgate.works import database_address, works
 
 STEPS = ("Asking for a certificate", "Asking to be provisioned", "Connecting with the new certificate")
 

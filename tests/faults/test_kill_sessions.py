@@ -18,13 +18,13 @@ from fleetgate import authority
 from fleetgate.agent.client import Client, dial
 from fleetgate.agent.errors import AgentFailed
 from fleetgate.agent.tls import KeyTexts, present, trust
-from fleetgate.app import works
 from fleetgate.database.port import Tx
 from fleetgate.pki import keys
 from fleetgate.pki.keys import KeyKind
 from fleetgate.registry import attachments, policies
 from fleetgate.registry.certificates import Status
 from fleetgate.wire.mqtt.packets import V4, V5, Connect
+from fleetgate.works import works
 
 ROUNDS, MESSAGES = 3, 40
 SEEDS = {"sqlite": 20_261_122, "postgres": 20_261_123}

@@ -28,13 +28,14 @@ from fleetgate.agent import requests
 from fleetgate.agent.client import Client, dial
 from fleetgate.agent.errors import ConnectionLost, Declined, Rejected
 from fleetgate.agent.tls import Endpoint, KeyFiles, KeyTexts, present, trust
-from fleetgate.app import Server, clock, database_address, serve, works
+from fleetgate.app import Server, serve
 from fleetgate.database.open import open_database
 from fleetgate.database.port import Database
 from fleetgate.registry import audit, certificates, claims, functions, things
 from fleetgate.registry.certificates import Status
 from fleetgate.wire.mqtt.errors import Reason
 from fleetgate.wire.mqtt.packets import V5, Connect, Publish
+from fleetgate.works import clock, database_address, works
 
 SEED = 20_260_304
 MINUTE = 60_000

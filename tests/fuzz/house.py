@@ -21,11 +21,11 @@ from tests.server import REALM
 
 from fleetgate.agent.backoff import Backoff, Surroundings
 from fleetgate.agent.tls import KeyFiles, present, trust
-from fleetgate.app import works
 from fleetgate.database.port import Tx
 from fleetgate.registry import access_keys
 from fleetgate.registry.access_keys import Credentials
 from fleetgate.registry.everything import TABLES
+from fleetgate.works import works
 
 ROOM = 96 * 1024 * 1024
 """Bytes by which the server may grow while it is fuzzed: caches fill, and the allocator keeps what it had."""

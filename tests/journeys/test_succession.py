@@ -11,12 +11,12 @@ from tests.server import REALM
 from fleetgate import authority, config, succession
 from fleetgate.agent.client import dial
 from fleetgate.agent.tls import Endpoint, KeyFiles, present, trust
-from fleetgate.app import works
 from fleetgate.pki import keys
 from fleetgate.pki.keys import KeyKind
 from fleetgate.registry import attachments, policies
 from fleetgate.registry.certificates import Status
 from fleetgate.wire.mqtt.packets import V5, Connect
+from fleetgate.works import works
 
 
 async def test_devices_with_either_root_get_in(tmp_path: Path) -> None:

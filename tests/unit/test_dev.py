@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fleetgate import app, dev
+from fleetgate import dev
 from fleetgate.database.open import memory
 from fleetgate.errors import Unavailable
 from fleetgate.names import Act
@@ -19,6 +19,7 @@ from fleetgate.registry import access_keys
 from fleetgate.registry.access_keys import Credentials
 from fleetgate.template.document import Kind, parse
 from fleetgate.template.render import render
+from fleetgate.works import works
 
 LAMP = Thing("lamp", attached=True)
 CLAIM_POLICY = policy_document(dev.REALM, None)
@@ -117,7 +118,7 @@ async def start(folder: Path, file: Path | None = None) -> None:
 
 def test_an_installation_that_somebody_else_founded_is_left_as_it_is(tmp_path: Path) -> None:
     async def found() -> None:
-        async with app.works(dev.config(tmp_path)):
+        async with works(dev.config(tmp_path)):
             pass
 
     asyncio.run(found())

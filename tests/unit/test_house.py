@@ -29,7 +29,7 @@ LOWER: Final = {
     "database",
     "registry",
 }
-DOORS: Final = {"gateway", "api", "console", "app", "cli", "agent", "__main__"}
+DOORS: Final = {"gateway", "api", "console", "works", "app", "cli", "agent", "__main__"}
 
 # Both implementations of a port are tested by its one suite.
 IN_CONFORMANCE: Final = {"database"}

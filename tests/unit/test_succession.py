@@ -12,13 +12,13 @@ import pytest
 from tests.server import REALM
 
 from fleetgate import authority, config, revocation, succession
-from fleetgate.app import Works, works
 from fleetgate.errors import InvalidRequest, Unavailable
 from fleetgate.pki import certificate, keys
 from fleetgate.pki.keys import KeyKind
 from fleetgate.pki.signer import KeyFileSigner
 from fleetgate.registry import audit, certificates
 from fleetgate.registry.certificates import Status
+from fleetgate.works import Works, works
 
 
 def settings(folder: Path, **more: Any) -> config.Config:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import typer
 
-from fleetgate.app import database_address
 from fleetgate.cli import show
 from fleetgate.cli.key import new_key
 from fleetgate.cli.place import Here, Place, at_place
 from fleetgate.cli.show import Json
+from fleetgate.works import database_address
 
 app = typer.Typer(add_completion=False)
 

@@ -13,7 +13,6 @@ from typing import Annotated, Any, Concatenate, Final, Generic, ParamSpec, TypeV
 
 import typer
 
-from fleetgate.app import Works, works
 from fleetgate.cli.options import option, sharing
 from fleetgate.config import Config, load
 from fleetgate.database.port import Tx
@@ -22,6 +21,7 @@ from fleetgate.names import Act, Realm
 from fleetgate.registry import audit
 from fleetgate.registry.pages import LARGEST, Page
 from fleetgate.runtime import Runtime
+from fleetgate.works import Works, works
 
 T = TypeVar("T")
 P = ParamSpec("P")

@@ -9,7 +9,7 @@ from tests.conformance.provisioning.desk import Desk, Format
 from tests.fleet import make_fleet
 
 from fleetgate import config
-from fleetgate.app import works
+from fleetgate.works import works
 
 
 @pytest.fixture

@@ -5,10 +5,10 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from fleetgate.app import works
 from fleetgate.config import load
 from fleetgate.names import NO_ACCOUNT
 from fleetgate.runtime import Refusal
+from fleetgate.works import works
 
 
 def test_filters(call: Any) -> None:

@@ -9,10 +9,10 @@ import pytest
 from cryptography import x509
 from tests.pki import TestAuthority
 
-from fleetgate.app import works
 from fleetgate.config import load
 from fleetgate.names import Realm
 from fleetgate.registry import authorities
+from fleetgate.works import works
 
 
 def test_show(call: Any, tmp_path: Path) -> None:

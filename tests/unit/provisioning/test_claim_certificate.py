@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from fleetgate.app import works
 from fleetgate.config import load
 from fleetgate.database.port import Tx
 from fleetgate.errors import AlreadyExists, NotFound
@@ -20,6 +19,7 @@ from fleetgate.registry import attachments, audit, certificates, claims, templat
 from fleetgate.registry.budgets import Rate
 from fleetgate.registry.certificates import Status
 from fleetgate.runtime import Runtime
+from fleetgate.works import works
 
 REALM = Realm("123456789012", "us-east-1")
 
