@@ -60,7 +60,8 @@ class Broker(Protocol):
     def end_connection(self, realm: Realm, client_id: str, *, clean: bool, send_will: bool) -> bool:
         """Close it; with *clean* its session ends. False: there is none."""
 
-    def send(self, realm: Realm, client_id: str, message: Publish) -> Awaitable[None] | bool:
+    def send(self, realm: Realm, client_id: str, message: Publish) -> Awaitable[bool] | bool:
         """To this one client, whatever it subscribed to. False: it is not connected, or may not receive from the
-        topic. With QoS 1 what is given back is done when the client has acknowledged it.
+        topic. With QoS 1 what is given back is true when the client has acknowledged it, and false when it has not and
+        its connection is over.
         """

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import boto3
 import pytest
+from botocore.config import Config
 from botocore.exceptions import ClientError
 from tests.dev_server import DevServer
 from tests.journeys.paho_device import V5, V311, Device, Message
@@ -176,6 +177,19 @@ def test_direct_messages(data: Any, listener: Device, name: str) -> None:
         with pytest.raises(ClientError) as error:
             data.send_direct_message(**{"clientId": f"{name}-listener", "topic": f"{name}/direct", **wrong})
         assert code(error) == ("ResourceNotFoundException", 404)
+
+
+def test_a_direct_message_to_whoever_leaves_is_not_confirmed(
+    dev: DevServer, name: str, certify: Callable[..., Identity], connect: Connect
+) -> None:
+    data = client(dev, dev.api_url, config=Config(retries={"total_max_attempts": 1}))
+    device = connect(certify(statement("iot:*", "*")), f"{name}-silent", to=dev)
+    device._client.manual_ack_set(True)
+    device._client.on_message = lambda client, *_: client.disconnect()
+    with pytest.raises(ClientError) as error:
+        data.send_direct_message(clientId=f"{name}-silent", topic="t", payload=b"1", confirmation=True, timeout=15)
+    assert code(error) == ("GatewayTimeoutException", 504)
+    assert "ended before" in str(error.value)
 
 
 def test_shadows_are_not_served(data: Any) -> None:

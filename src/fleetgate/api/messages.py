@@ -51,12 +51,14 @@ async def send_direct_message(broker: Broker, act: Act, params: Params) -> Resul
     sent = broker.send(act.realm, params["clientId"], message)
     if sent is False:
         raise NotFound(f"The client {params['clientId']} is not connected, or may not receive from this topic.")
-    if sent is not True:
+    if not isinstance(sent, bool):
         try:
             async with asyncio.timeout(seconds):
-                await sent
+                confirmed = await sent
         except TimeoutError as error:
             raise NotConfirmed(f"The client did not acknowledge the message within {seconds} seconds.") from error
+        if not confirmed:
+            raise NotConfirmed("The client's connection ended before it acknowledged the message.")
     return {"message": "OK", "traceId": act.request_id}
 
 

@@ -59,8 +59,10 @@ class Guest(Sink, Protocol):
     def seen(self) -> Connection:
         """What is known of it."""
 
-    def hand(self, message: Publish) -> Awaitable[None] | None:
-        """Deliver outside of every subscription; what is given back is done when it was acknowledged."""
+    def hand(self, message: Publish) -> Awaitable[bool] | None:
+        """Deliver outside of every subscription; what is given back is true when it was acknowledged, false when it was
+        not and the connection is over.
+        """
 
     def tick(self, now: int) -> None:
         """Close if the peer has been silent for too long."""
@@ -243,7 +245,7 @@ class Courier:
         guest.dismiss(Reason.ADMINISTRATIVE_ACTION, "an operator ended the connection")
         return True
 
-    def send(self, realm: Realm, client_id: str, message: Publish) -> Awaitable[None] | bool:
+    def send(self, realm: Realm, client_id: str, message: Publish) -> Awaitable[bool] | bool:
         guest = self.switchboard(realm).sink(client_id)
         if guest is None or not guest.may_receive(message.topic):
             return False

@@ -59,7 +59,8 @@ class Door(Conversation):
         self._farewell: Disconnect | None = None
         self._clean = True
         self._connected_at = 0
-        self._awaited: dict[int, asyncio.Future[None]] = {}  # by packet identifier: who waits for the PUBACK
+        self._awaited: dict[int, asyncio.Future[bool]] = {}  # by packet identifier: who waits for the PUBACK
+        self._handed: list[tuple[Publish, asyncio.Future[bool]]] = []  # not sent yet: the client's window is full
         self._judging: asyncio.Task[None] | None = None
         self._outdated = False  # the rights: something they rest on has changed since they were looked up
 
@@ -75,8 +76,9 @@ class Door(Conversation):
             elif why is Departure.AUTH_ERROR and self._standing.expired():
                 why = Departure.WEBSOCKET_TTL_EXPIRATION
             self._courier.left(self, why)
-            for waiting in self._awaited.values():
-                waiting.cancel()
+            for waiting in (*self._awaited.values(), *(future for _, future in self._handed)):
+                if not waiting.done():
+                    waiting.set_result(False)
 
     def _take(self, packet: Packet) -> Awaitable[None] | None:
         return self._TAKE[type(packet)](self, packet)
@@ -240,7 +242,7 @@ class Door(Conversation):
     def _take_puback(self, packet: PubAck) -> None:
         assert self._session is not None
         if (waiting := self._awaited.pop(packet.packet_id, None)) is not None and not waiting.done():
-            waiting.set_result(None)
+            waiting.set_result(True)
         self._courier.switchboard(self.realm).acknowledged(self._session, packet.packet_id, self._courier.now())
 
     # -- SUBSCRIBE ---------------------------------------------------------------------------------------------------
@@ -328,6 +330,8 @@ class Door(Conversation):
             self._close(error.reason, str(error))
             return
         self._write(data)
+        if self._handed:
+            self._is_sent(message)
         if not data and message.packet_id is not None and self._session is not None:
             # Over the peer's maximum packet size: it counts as delivered [MQTT-3.1.2-25].
             self._courier.switchboard(self.realm).acknowledged(self._session, message.packet_id, self._courier.now())
@@ -362,16 +366,29 @@ class Door(Conversation):
             target=(str(ours[0]), int(ours[1])),
         )
 
-    def hand(self, message: Publish) -> Awaitable[None] | None:
-        """Deliver outside of every subscription; with QoS 1, done when it was acknowledged."""
+    def hand(self, message: Publish) -> Awaitable[bool] | None:
+        """Deliver outside of every subscription; with QoS 1, true when it was acknowledged, false when it was not and
+        the connection is over.
+        """
         assert self._session is not None
+        waiting: asyncio.Future[bool] | None = None
+        if message.qos:
+            waiting = asyncio.get_running_loop().create_future()
+            waited_for = [each for each in self._handed if not each[1].done()]  # others have given up
+            self._handed = [*waited_for, (message, waiting)]
         ready = self._session.deliver(message, self._courier.now())
         if ready is not None:
             self.deliver(ready)
-        if ready is None or ready.packet_id is None:
-            return None
-        waiting = self._awaited[ready.packet_id] = asyncio.get_running_loop().create_future()
         return waiting
+
+    def _is_sent(self, message: Publish) -> None:
+        """Perhaps one of those that were handed over: from now on its PUBACK is waited for."""
+        for at, (handed, waiting) in enumerate(self._handed):
+            if handed.payload is message.payload and handed.topic == message.topic:
+                del self._handed[at]
+                if message.packet_id is not None and not waiting.done():
+                    self._awaited[message.packet_id] = waiting
+                return
 
     def holds(self, policy: str) -> bool:
         return self._standing.holds(policy)

@@ -19,6 +19,9 @@ from fleetgate.wire.mqtt.packets import Publish, QoS
 FORGOTTEN_AFTER: Final = 3_600_000
 """Milliseconds that a client is away until its version number begins anew (AWS: about an hour)."""
 
+MOST_AWAY: Final = 100_000
+"""Clients that are away and remembered, however recently they left: anybody may come under any number of names."""
+
 _Key = tuple[Realm, str]
 
 
@@ -90,6 +93,6 @@ class Presence:
         now = self._runtime.clock()
         while self._away:
             key, since = next(iter(self._away.items()))
-            if now - since < FORGOTTEN_AFTER:
+            if now - since < FORGOTTEN_AFTER and len(self._away) <= MOST_AWAY:
                 return
             del self._away[key], self._versions[key]

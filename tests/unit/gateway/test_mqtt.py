@@ -788,3 +788,28 @@ async def test_a_reset_shows_everybody_out(hall: Hall) -> None:
     [farewell] = await caller.closed()
     assert isinstance(farewell, Disconnect)
     assert farewell.reason is Reason.ADMINISTRATIVE_ACTION
+
+
+# --- messages from the API --------------------------------------------------------------------------------------------
+
+
+async def test_a_message_that_is_handed_over_is_confirmed_by_its_own_acknowledgement(hall: Hall) -> None:
+    """Also where it has to wait until the client takes more."""
+    caller = hall.call(await hall.certificate(ALL))
+    await caller.connect(properties=Properties(receive_maximum=1))
+    sent = [hall.courier.send(REALM, "c", Publish("t", b"%d" % number, QoS.AT_LEAST_ONCE)) for number in range(3)]
+    [first, second, third] = [asyncio.ensure_future(each) for each in sent if not isinstance(each, bool)]
+    for number, confirmed in enumerate((first, second)):
+        [message] = await caller.idle()
+        assert isinstance(message, Publish)
+        assert message.payload == b"%d" % number
+        assert not confirmed.done()
+        caller.send(PubAck(message.packet_id or 0))
+        assert await confirmed is True
+    assert not third.done()
+    last = hall.courier.send(REALM, "c", Publish("t", b"last", QoS.AT_LEAST_ONCE))
+    assert not isinstance(last, bool)
+    caller.leave()
+    assert await third is False
+    assert await last is False
+    assert hall.courier.send(REALM, "c", Publish("t")) is False

@@ -68,6 +68,15 @@ async def test_versions_count_connections_until_an_hour_without_one(hall: Hall) 
     assert hall.version(Guest("c")) == 0
 
 
+async def test_those_away_have_a_bound(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fleetgate.gateway.presence.MOST_AWAY", 2)
+    for name in ("a", "b", "c"):
+        guest = Guest(name)
+        hall.version(guest)
+        hall.presence.disconnected(guest, Departure.CONNECTION_LOST)
+    assert [hall.version(Guest(name)) for name in ("d", "a", "b", "c")] == [0, 0, 1, 1]
+
+
 async def test_a_displaced_connection_is_told_by_its_own_version(hall: Hall) -> None:
     first, second = Guest("c"), Guest("c")
     assert (hall.version(first), hall.version(second)) == (0, 1)
