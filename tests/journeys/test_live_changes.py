@@ -11,7 +11,7 @@ from tests.server import REALM, Batch, Live, policy_document, statement
 
 from fleetgate.database.port import Tx
 from fleetgate.names import Act
-from fleetgate.registry import attachments, certificates, policies, thing_groups, things
+from fleetgate.registry import attachments, certificates, claims, policies, thing_groups, things
 from fleetgate.registry.certificates import Status
 
 Connect = Callable[..., Device]
@@ -183,3 +183,11 @@ def test_a_changed_attribute_changes_what_variables_stand_for(live: Live, name: 
     assert device.publish(f"{name}/hall/telemetry") == NOT_AUTHORIZED
     live.write(lambda tx, act: things.update(tx, act, made.thing, attributes={"site": "hall"}, merge=True))
     Deadline().until(lambda: device.publish(f"{name}/hall/telemetry") == 0)
+
+
+def test_a_claim_that_is_on_again_keeps_who_came_since_then(live: Live, batch: Batch, connect: Connect) -> None:
+    """What was said of the time before reaches the courier later than the connection."""
+    for number in range(5):
+        live.write(lambda tx, act: claims.set_enabled(tx, act, batch.claim.fingerprint, False))
+        live.write(lambda tx, act: claims.set_enabled(tx, act, batch.claim.fingerprint, True))
+        assert connect(batch.claim, f"{batch.name}-{number}").provision(batch, f"{batch.name}-{number}", csr=True).thing

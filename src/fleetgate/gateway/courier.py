@@ -350,8 +350,6 @@ class Courier:
                         self._retire(entry.realm, fingerprint, f"the certificate is {status} now")
                 case events.CertificateDeleted(fingerprint):
                     self._retire(entry.realm, fingerprint, "the certificate was deleted")
-                case events.ClaimChanged(fingerprint, False):
-                    self._retire(entry.realm, fingerprint, "the claim was switched off")
                 case events.IdentityWithdrawn(thing, fingerprints, retained):
                     self._withdraw(entry.realm, thing, fingerprints, retained)
                 case event:
@@ -413,6 +411,9 @@ class Courier:
 
     def _concerned(self, realm: Realm, event: events.Event) -> Iterable[Guest]:
         match event:
+            case events.ClaimChanged(claim, False):
+                # It may be switched on again by now, and a connection that came since then is none to be ended.
+                return self._with(realm, claim)
             case events.AttachmentChanged(_, target) if fingerprint := certificate_of(target):
                 return self._with(realm, fingerprint)
             case events.PrincipalChanged(_, fingerprint):

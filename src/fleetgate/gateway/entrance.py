@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fleetgate import access, endpoints
 from fleetgate.access import AuthorizerPrincipal, CertificatePrincipal, Grounds, Principal, SignedPrincipal
 from fleetgate.database.port import Tx
-from fleetgate.errors import Refused
+from fleetgate.errors import AccessDenied, Refused
 from fleetgate.gateway.listener import Visitor
 from fleetgate.gateway.signed import SignedEntrance, Upgraded
 from fleetgate.names import Realm
@@ -19,6 +19,7 @@ from fleetgate.provisioning.authorized import AuthorizedEntrance, Peer
 from fleetgate.provisioning.authorizer_choice import CUSTOM
 from fleetgate.provisioning.custom_authentication import Presented, names_authorizer, of_http, of_mqtt, with_mqtt
 from fleetgate.provisioning.just_in_time import JustInTime
+from fleetgate.registry import claims
 from fleetgate.runtime import Runtime
 from fleetgate.wire.mqtt.packets import V5, Connect
 
@@ -110,6 +111,8 @@ class Entrance:
             found = principal
             if isinstance(found, CertificatePrincipal):
                 found = access.identify_again(tx, found, self._runtime.clock())
+                if claims.is_off(tx, found.realm, found.fingerprint):
+                    raise AccessDenied(f"Claim {found.fingerprint} was switched off.")
             return found, access.grounds(tx, found, client_id, address)
 
         return await self._runtime.database.glance(look)

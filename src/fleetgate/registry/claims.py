@@ -199,6 +199,16 @@ def find(tx: Tx, realm: Realm, fingerprint: str) -> Claim | None:
     return _claim(tx, realm, rows[0]) if rows else None
 
 
+def is_off(tx: Tx, realm: Realm, fingerprint: str) -> bool:
+    """Whether this was a claim and may ask for nothing now: switched off, or deleted."""
+    rows = tx.rows(
+        "SELECT enabled FROM claims WHERE realm = :realm AND fingerprint = :fingerprint",
+        realm=str(realm),
+        fingerprint=fingerprint,
+    )
+    return bool(rows) and not rows[0]["enabled"]
+
+
 def get(tx: Tx, realm: Realm, fingerprint: str) -> Claim:
     """Raises NotFound."""
     if found := find(tx, realm, fingerprint):

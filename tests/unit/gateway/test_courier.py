@@ -102,17 +102,6 @@ def test_a_deleted_certificate_ends_its_connections(courier: Courier) -> None:
     assert guest.dismissed == [(Reason.NOT_AUTHORIZED, "the certificate was deleted")]
 
 
-def test_a_claim_that_is_switched_off_ends_its_connections(courier: Courier) -> None:
-    guests = [Someone(), Someone(actor=f"cert/{BLUE}"), Someone(realm=THERE)]
-    enter(courier, *guests)
-    courier.consume([entry(events.ClaimChanged(RED, False))])
-    assert [guest.dismissed for guest in guests] == [
-        [(Reason.NOT_AUTHORIZED, "the claim was switched off")],
-        [],
-        [],
-    ]
-
-
 def test_a_certificate_put_into_force_ends_nothing(courier: Courier) -> None:
     guest = Someone()
     enter(courier, guest)
@@ -134,6 +123,7 @@ CERTIFICATE, GROUP = HERE.arn("cert", RED), HERE.arn("thinggroup", "g")
         (events.ThingUpdated("t", "id", None, {}, 2), {"red thing"}),
         (events.ThingDeleted("t", "id", 2), {"red thing"}),
         (events.GroupMembershipChanged("g", "t", True), {"red thing"}),
+        (events.ClaimChanged(RED, False), {"red", "red thing"}),
         (events.ClaimChanged(RED, True), set()),
         (events.ThingCreated("t", "id", None, {}, 1), set()),
     ],
