@@ -42,10 +42,10 @@ class FleetgateError(Exception):
     status: ClassVar[int] = 500
 
     def __init__(self, message: str, *, reason: str | None = None, **members: str) -> None:
-        message = message.lstrip("\n")  # `all_of` alone: the list begins on the first line
+        message = _laid_out(message)
         super().__init__(message)
         self.message = message
-        self.reason = message if reason is None else reason.lstrip("\n")
+        self.reason = message if reason is None else _laid_out(reason)
         self.members = members
 
 
@@ -205,6 +205,11 @@ class FunctionUnavailable(FunctionFailed):
 
 class FunctionTimedOut(FunctionFailed):
     pass
+
+
+def _laid_out(message: str) -> str:
+    """What `all_of` ended in: a list alone begins on the first line, and no blank hangs behind what leads to one."""
+    return message.lstrip("\n").replace(": \n- ", ":\n- ")
 
 
 def all_of(problems: Sequence[str]) -> str:

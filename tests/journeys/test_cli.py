@@ -206,6 +206,8 @@ def test_the_kill_switch_works_on_a_running_server(dev: Dev) -> None:
     dev.command("claim", "disable", "--batch", "dev", *where)
     (refused,) = dev.simulate("--devices", "1", "--prefix", "KILLED-", status=1)
     assert "403 AccessDenied" in refused["error"]
+    nothing = dev.command("simulate", "--ready-file", str(dev.ready_file), "--devices", "1", status=1)
+    assert nothing == ""  # no table of nobody
     dev.command("claim", "enable", "--batch", "dev", *where)
     (device,) = dev.simulate("--devices", "1", "--prefix", "ALIVE-")
     assert device["error"] is None

@@ -42,6 +42,11 @@ def test_a_list_of_problems_alone_begins_on_the_first_line() -> None:
     assert str(error) == error.message == error.reason == "- one\n- two"
 
 
+def test_no_blank_hangs_behind_what_leads_to_a_list() -> None:
+    error = errors.InvalidRequest(f"Refused: {all_of(['one', 'two'])}")
+    assert str(error) == error.message == error.reason == "Refused:\n- one\n- two"
+
+
 def test_the_provisioning_topics_have_codes_of_their_own() -> None:
     kinds = [errors.InvalidParameters, errors.InvalidOwnershipToken, errors.InvalidSigningRequest]
     assert [kind.code for kind in kinds] == [

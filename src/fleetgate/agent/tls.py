@@ -130,7 +130,8 @@ def _why(error: Exception) -> str:
 def failure(error: ssl.SSLError) -> tuple[str, bool]:
     """What went wrong in a handshake, and whether it may work later: a certificate does not get better by waiting."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"the server's certificate is not trusted ({error.verify_message.rstrip('.')})", False
+        said = error.verify_message.rstrip(".")
+        return f"the server's certificate is not trusted ({said}). Is the CA file the one of this server?", False
     # An SSLError that OpenSSL did not raise has no reason.
     reason = (getattr(error, "reason", None) or "the handshake broke off").replace("_", " ").lower()
     return reason, "alert" not in reason or "internal error" in reason

@@ -32,9 +32,9 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "campaign": (_RECORDS, "Have many devices renew their certificates, at a pace."),
     "bulk": (_RECORDS, "Register a device for each line of a file."),
     "template": (_RECORDS, "Provisioning templates: make, check, try out."),
-    "function": (_RECORDS, "Handler files behind pre-provisioning hooks."),
+    "function": (_RECORDS, "Handler files behind hooks, rules, authorizers and certificate providers."),
     "audit": (_RECORDS, "The audit trail, and the proof that nobody changed it."),
-    "agent": (_DEVICES, "A device's own side: provision, rotate."),
+    "agent": (_DEVICES, "A device's own side: provision, rotate, wait to be asked to."),
     "simulate": (_DEVICES, "Many devices at once, against any server."),
 }
 
@@ -67,7 +67,8 @@ class Commands(TyperGroup):
 
 def _explained(error: Exception) -> str:
     if isinstance(error, (FleetgateError, OSError)):
-        return str(error)
+        text = str(error)
+        return f"Several things are wrong:\n{text}" if text.startswith("- ") else text
     return f"This is a bug in fleetgate ({type(error).__name__}: {error}). FLEETGATE_DEBUG=1 shows where it is."
 
 

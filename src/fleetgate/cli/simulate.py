@@ -47,7 +47,7 @@ async def command(
     simulation = simulate(wanted)
     done = await fleet.watched(simulation, devices, show.console(errors=True), _line if as_json else lambda _: None)
     good = sum(device.error is None for device in done)
-    if not as_json:
+    if good and not as_json:
         _tables(done)
     for message, count in fleet.failures(done).items():
         show.say(f"{count} failed: {message}")

@@ -14,7 +14,7 @@ from fleetgate.cli import show, values
 from fleetgate.cli.place import Here, Place, at_place, here
 from fleetgate.cli.show import Json, Limit
 from fleetgate.database.port import Tx
-from fleetgate.errors import InvalidRequest
+from fleetgate.errors import InvalidParameters, InvalidRequest
 from fleetgate.names import Act, Realm
 from fleetgate.provisioning.rebind import rule_of
 from fleetgate.registry import templates
@@ -223,7 +223,7 @@ def check(
     try:
         judge(_body(file), purpose.kind)
     except InvalidRequest as error:
-        problems = error.message.removeprefix("\n- ").split("\n- ")
+        problems = error.message.removeprefix("- ").split("\n- ")
     if as_json:
         show.document({"valid": not problems, "problems": problems})
     else:
@@ -253,7 +253,10 @@ async def dry_run(
     """Show what a template would make of a device's parameters, without making it."""
     body, kind = await _named(place, template, purpose)
     parameters = dict(map(values.pair, parameter or []))
-    plan = render(parse(body, kind), parameters, {_CERTIFICATE_ID: certificate_id}).describe()
+    try:
+        plan = render(parse(body, kind), parameters, {_CERTIFICATE_ID: certificate_id}).describe()
+    except InvalidParameters as error:
+        raise InvalidParameters(f"{error.message}\nGive what a device would send with: -p NAME=VALUE") from error
     if as_json:
         show.document(plan)
         return

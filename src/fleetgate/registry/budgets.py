@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Protocol
 
 from fleetgate.errors import InvalidRequest
@@ -51,7 +52,12 @@ def check(whose: str, maximum: int | None, not_before: int | None, not_after: in
     if maximum is not None and maximum < 1:
         raise InvalidRequest(f"A {whose} provisions one device at least; leave the maximum out for no bound.")
     if not_before is not None and not_after is not None and not_after <= not_before:
-        raise InvalidRequest(f"A {whose} ends after it begins.")
+        raise InvalidRequest(f"A {whose} ends after it begins: {_day(not_after)} is not after {_day(not_before)}.")
+
+
+def _day(milliseconds: int) -> str:
+    """`2026-01-31T12:00:00Z`"""
+    return f"{datetime.fromtimestamp(milliseconds // 1000, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def remaining(budget: Budgeted) -> int | None:

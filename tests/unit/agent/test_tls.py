@@ -78,7 +78,10 @@ def test_credentials_that_cannot_be_used(tmp_path: Path, claim: KeyTexts) -> Non
 def test_why_a_handshake_failed() -> None:
     untrusted = ssl.SSLCertVerificationError(1, "")
     untrusted.verify_message = "self-signed certificate."
-    assert tls.failure(untrusted) == ("the server's certificate is not trusted (self-signed certificate)", False)
+    assert tls.failure(untrusted) == (
+        "the server's certificate is not trusted (self-signed certificate). Is the CA file the one of this server?",
+        False,
+    )
     alert = ssl.SSLError(1, "")
     alert.reason = "TLSV13_ALERT_CERTIFICATE_REQUIRED"
     assert tls.failure(alert) == ("tlsv13 alert certificate required", False)

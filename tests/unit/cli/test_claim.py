@@ -138,7 +138,9 @@ def test_bounds_can_be_changed_one_by_one(call: Any, claim: dict[str, Any]) -> N
     assert (ended["rate"], ended["not_after"]) == ("7/1h", "2026-02-01T00:00:00Z")
     entries = call("audit", "list", "--action", "SetClaimBounds", "--json").json
     assert sorted(entry["details"].get("count", 0) for entry in entries) == [0, 0, 20]
-    assert "ends after it begins" in call("claim", "set", claim["fingerprint"], "--not-before", "30d", status=1).err
+    said = call("claim", "set", claim["fingerprint"], "--not-before", "30d", status=1).err
+    assert "A claim ends after it begins: 20" in said
+    assert "Z is not after 20" in said
     assert "Say what is to change" in call("claim", "set", claim["fingerprint"], status=2).err
 
 

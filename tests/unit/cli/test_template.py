@@ -34,6 +34,7 @@ def test_every_problem_is_told_at_once(anywhere: Any, bad: Path) -> None:
     assert len(answer["problems"]) == 2
     told = anywhere("template", "check", str(bad), status=1).err.splitlines()
     assert told == [f"- {problem}" for problem in answer["problems"]]
+    assert not [problem for problem in answer["problems"] if problem.startswith("-")]
 
 
 def test_a_bad_policy_in_a_template_is_a_problem_too(anywhere: Any, tmp_path: Path) -> None:
@@ -57,7 +58,9 @@ def test_a_template_of_another_kind(anywhere: Any, tmp_path: Path) -> None:
 
 
 def test_a_bad_template_is_not_created(call: Any, bad: Path) -> None:
-    assert "Thingy" in call("template", "create", "lamps", str(bad), status=1).err
+    told = call("template", "create", "lamps", str(bad), status=1).err.splitlines()
+    assert told[0] == "Error: Several things are wrong:"
+    assert "Thingy" in "".join(told[1:])
     assert call("template", "list", "--json").json == []
 
 
@@ -106,6 +109,7 @@ def test_a_dry_run_of_a_file_needs_no_installation(anywhere: Any, body: Path) ->
 def test_a_dry_run_tells_what_is_missing(anywhere: Any, body: Path) -> None:
     answer = anywhere("template", "dry-run", str(body), status=1)
     assert "Cannot resolve reference value: SerialNumber" in answer.err
+    assert "-p NAME=VALUE" in answer.err
     assert "NAME=VALUE" in anywhere("template", "dry-run", str(body), "-p", "SerialNumber", status=2).err
 
 

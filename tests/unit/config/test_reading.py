@@ -101,7 +101,7 @@ def test_every_problem_is_told_at_once(tmp_path: Path) -> None:
 
 
 def test_the_message_lists_the_problems(tmp_path: Path) -> None:
-    with pytest.raises(ConfigInvalid, match=r"(?s)cannot be used: \n- log\.level.*\n- log\.format"):
+    with pytest.raises(ConfigInvalid, match=r"(?s)cannot be used:\n- log\.level.*\n- log\.format"):
         load(written(tmp_path, '[log]\nlevel = "loud"\nformat = "xml"\n'))
 
 
