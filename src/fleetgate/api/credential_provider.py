@@ -24,8 +24,8 @@ from cryptography import x509
 from fleetgate import access, endpoints, names
 from fleetgate.access import CertificatePrincipal
 from fleetgate.api import sessions
-from fleetgate.database.port import Tx
-from fleetgate.errors import AccessDenied, InvalidRequest, NotFound, Refused, Unavailable
+from fleetgate.database.port import Conflict, Tx
+from fleetgate.errors import AccessDenied, InvalidRequest, NotFound, Refused, Throttled, Unavailable
 from fleetgate.names import NO_ACCOUNT, Act
 from fleetgate.pki import certificate
 from fleetgate.policy.principals import Caller
@@ -52,9 +52,37 @@ class _Wanted:
     address: str
 
 
+BURST: Final = 20
+"""Requests that one certificate may make at once; thereafter one each EVERY milliseconds."""
+EVERY: Final = 3000
+_REMEMBERED: Final = 10_000
+
+
+class Rate:
+    """How often each may ask. What it remembers of somebody is worth nothing after BURST * EVERY."""
+
+    def __init__(self) -> None:
+        self._rested_at: dict[str, int] = {}
+        self._room = _REMEMBERED
+
+    def admit(self, who: str, now: int) -> None:
+        """Raises Throttled."""
+        rested_at = max(self._rested_at.get(who, now), now)
+        if rested_at - now > (BURST - 1) * EVERY:
+            raise Throttled(
+                "Too many requests. Use the credentials that you have until they expire.",
+                reason=f"{who} asked more than {BURST} times at once, or more often than every {EVERY // 1000} s.",
+            )
+        self._rested_at[who] = rested_at + EVERY
+        if len(self._rested_at) > self._room:
+            self._rested_at = {each: at for each, at in self._rested_at.items() if at > now}
+            self._room = max(_REMEMBERED, 2 * len(self._rested_at))
+
+
 class CredentialProvider:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
+        self._rate = Rate()
 
     def serves(self, scope: Mapping[str, Any]) -> bool:
         """Its path, asked for with a client certificate; only devices' listener knows of those."""
@@ -72,13 +100,14 @@ class CredentialProvider:
             principal = await runtime.database.glance(lambda tx: self._identify(tx, wanted, act.now))
             act = replace(act, realm=principal.realm, actor=principal.actor)
             target = act.realm.arn("rolealias", wanted.alias)
+            self._rate.admit(f"{act.realm}/{act.actor}", act.now)
             made = sessions.fresh(runtime)
             expires_at = await runtime.write(lambda tx: _assume(tx, act, principal, wanted, made))
         except Refused as error:
             runtime.refused(Refusal(act, ACTION, target, error.reason))
             return _told(error.status, error.message, request_id)
-        except Unavailable as error:
-            log.warning("request not answered", request_id=request_id, reason=error.message)
+        except (Unavailable, Conflict) as error:
+            log.warning("request not answered", request_id=request_id, reason=str(error))
             return _told(503, "The installation cannot answer this now. Try again in a while.", request_id)
         return _json(200, {"credentials": _credentials(made, expires_at)}, request_id)
 
