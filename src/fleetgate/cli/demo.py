@@ -51,7 +51,7 @@ async def _demo(config: Config, count: int) -> None:
         done = await _provision(server, count)
         clock.lap(f"{count} devices")
         fleet.print_table(console, done)
-        console.print(f"\n{clock.report()}\n")
+        console.print(f"\n{clock.report()}\n", soft_wrap=True)
         failed = fleet.failures(done)
         for message, number in failed.items():
             show.say(f"{number} failed: {message}")
