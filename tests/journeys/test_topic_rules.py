@@ -164,6 +164,28 @@ def test_what_is_published_over_http_meets_the_rules(
     iot.delete_topic_rule(ruleName=name)
 
 
+def test_a_rule_that_is_too_much_work_holds_nobody_up(
+    iot: IoTClient, name: str, anybody: Callable[..., Device]
+) -> None:
+    items = ", ".join(f"upper(a) AS a{number}" for number in range(2000))
+    rule = payload(f"SELECT {items} FROM '{name}/much'", republish(f"{name}/out"), errorAction=republish(f"{name}/err"))
+    iot.create_topic_rule(ruleName=name, topicRulePayload=rule)
+    device = anybody()
+    device.subscribe(f"{name}/#")
+    long = json.dumps({"a": [[1] * 30_000]}).encode()  # milliseconds for each of the items
+    for _ in range(100):  # until the rule is in force
+        device.publish(f"{name}/much", long)
+        assert device.receive().topic == f"{name}/much"
+        try:
+            told = device.messages.get(timeout=0.2)
+        except queue.Empty:
+            continue
+        break
+    assert told.topic == f"{name}/err"
+    assert "too much work" in json.loads(told.payload)["failures"][0]["errorMessage"]
+    iot.delete_topic_rule(ruleName=name)
+
+
 def test_rules_that_feed_each_other_come_to_an_end(iot: IoTClient, name: str, anybody: Callable[..., Device]) -> None:
     rule = payload(f"SELECT * FROM '{name}/loop'", republish(f"{name}/loop"), errorAction=republish(f"{name}/stopped"))
     iot.create_topic_rule(ruleName=name, topicRulePayload=rule)

@@ -21,6 +21,7 @@ from fleetgate.registry import events, outbox, topic_rules
 from fleetgate.registry.topic_rules import TopicRule
 from fleetgate.runtime import Runtime
 from fleetgate.sql import parse, substitution
+from fleetgate.sql.effort import Effort, TooMuch
 from fleetgate.sql.evaluate import Message, Output, run
 from fleetgate.sql.substitution import Template
 from fleetgate.sql.syntax import Statement
@@ -105,6 +106,7 @@ class _Chain:
 
     left: int = MOST_REPUBLISHED
     errors_left: int = MOST_ERRORS
+    effort: Effort = field(default_factory=Effort)
 
     def spend(self, *, error: bool) -> bool:
         """Whether one more may be made. Errors have an allowance of their own: that the other is spent is one."""
@@ -202,6 +204,7 @@ class TopicRules:
             return
         actor = "system" if origin.principal is None else origin.principal.actor
         act = self._runtime.act(realm, actor)
+        chain = self._chain or _Chain()
         message = Message(
             topic=topic,
             payload=arrived.payload,
@@ -211,8 +214,8 @@ class TopicRules:
             principal=None if origin.principal is None else origin.principal.identifier,
             trace_id=act.request_id,
             entropy=self._runtime.entropy,
+            effort=chain.effort,
         )
-        chain = self._chain or _Chain()
         for rule in concerned:
             try:
                 self._run(_Case(rule, act, arrived, message, chain))
@@ -225,7 +228,13 @@ class TopicRules:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _run(self, case: _Case) -> None:
-        output = run(case.rule.statement, case.message)
+        try:
+            output = run(case.rule.statement, case.message)
+        except TooMuch as problem:
+            for action in case.rule.actions:
+                case.failed(action, str(problem))
+            self._report(case)
+            return
         if output is None:
             return
         calls = []

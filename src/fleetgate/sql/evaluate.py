@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final
 
+from fleetgate.sql.effort import Effort
 from fleetgate.sql.functions import PURE, numeric, quotient, remainder
 from fleetgate.sql.syntax import (
     Binary,
@@ -44,6 +45,8 @@ class Message:
     principal: str | None = None
     trace_id: str = ""
     entropy: Callable[[int], bytes] = bytes
+    effort: Effort = field(default_factory=Effort, compare=False)
+    """What is left to all who look at it."""
 
     @cached_property
     def value(self) -> Any:
@@ -64,7 +67,7 @@ class Output:
 
 def run(statement: Statement, message: Message) -> Output | None:
     """What *statement* makes of *message*, which is on a topic of its source; None where its WHERE does not hold, or
-    where it selects from what has no members.
+    where it selects from what has no members. Raises TooMuch.
     """
     try:
         if statement.where is not None and boolean(evaluate(statement.where, message)) is not True:
@@ -80,8 +83,15 @@ def run(statement: Statement, message: Message) -> Output | None:
 
 
 def evaluate(expression: Expression, message: Message) -> Any:
-    """The value of *expression*. Raises RecursionError for what is too deep, and nothing else."""
+    """The value of *expression*. Raises RecursionError for what is too deep, TooMuch, and nothing else."""
     return _EVALUATE[type(expression)](expression, message)
+
+
+def _looked_at(expression: Expression, message: Message) -> Any:
+    """The value of what a function or an operator works on."""
+    value = evaluate(expression, message)
+    message.effort.spend(value, message.payload)
+    return value
 
 
 def _value(statement: Statement, message: Message) -> Any:
@@ -128,10 +138,11 @@ def _bytes(value: Any) -> bytes:
 def _call(expression: Call, message: Message) -> Any:
     about = _ABOUT_THE_MESSAGE.get(expression.function)
     if about is not None:
-        return about(message, *(evaluate(each, message) for each in expression.arguments))
+        return about(message, *(_looked_at(each, message) for each in expression.arguments))
     if expression.function == "encode" and isinstance(expression.arguments[0], Star):
+        message.effort.spend([], message.payload)
         return PURE["encode"][2](message.payload, evaluate(expression.arguments[1], message))
-    return PURE[expression.function][2](*(evaluate(each, message) for each in expression.arguments))
+    return PURE[expression.function][2](*(_looked_at(each, message) for each in expression.arguments))
 
 
 def _member(expression: Member, message: Message) -> Any:
@@ -157,10 +168,10 @@ def _unary(expression: Unary, message: Message) -> Any:
 
 
 def _binary(expression: Binary, message: Message) -> Any:
-    operator, left = expression.operator, evaluate(expression.left, message)
+    operator, left = expression.operator, _looked_at(expression.left, message)
     if operator in {"AND", "OR"}:
         return _joined(operator == "OR", boolean(left), expression.right, message)
-    right = evaluate(expression.right, message)
+    right = _looked_at(expression.right, message)
     match operator:
         case "=":
             return equal(left, right)
@@ -215,9 +226,9 @@ _ARITHMETIC: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
 
 
 def _case(expression: Case, message: Message) -> Any:
-    subject = None if expression.subject is None else evaluate(expression.subject, message)
+    subject = None if expression.subject is None else _looked_at(expression.subject, message)
     for condition, value in expression.branches:
-        found = evaluate(condition, message)
+        found = _looked_at(condition, message)
         holds = boolean(found) if expression.subject is None else equal(subject, found)
         if holds is True:
             return evaluate(value, message)
@@ -233,8 +244,8 @@ _EVALUATE: Final[Mapping[type, Callable[[Any, Message], Any]]] = {
     Call: _call,
     Unary: _unary,
     Binary: _binary,
-    Items: lambda expression, message: [evaluate(each, message) for each in expression.items],
-    Members: lambda expression, message: {name: evaluate(each, message) for name, each in expression.members},
+    Items: lambda expression, message: [_looked_at(each, message) for each in expression.items],
+    Members: lambda expression, message: {name: _looked_at(each, message) for name, each in expression.members},
     Case: _case,
 }
 

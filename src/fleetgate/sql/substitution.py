@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fleetgate.errors import SqlParseFailed
+from fleetgate.sql.effort import TooMuch
 from fleetgate.sql.evaluate import Message, evaluate
 from fleetgate.sql.parse import parse_expression
 from fleetgate.sql.syntax import Expression
@@ -22,7 +23,7 @@ class Template:
         for part in self.parts:
             try:
                 word = part if isinstance(part, str) else text(evaluate(part, message))
-            except RecursionError:
+            except (RecursionError, TooMuch):
                 word = UNDEFINED
             if word is UNDEFINED:
                 return None
