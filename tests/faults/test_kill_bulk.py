@@ -61,7 +61,7 @@ async def started(process: ServerProcess, file: Path, store: S3Server | None) ->
             file.rename(bucket.root(config) / name / file.name)
         else:
             name = store.put(file.name, file.read_text())["inputFileBucket"]
-        source = input_file.look(config, name, file.name, opened.runtime.clock)
+        source = input_file.look(config, REALM.account, name, file.name, opened.runtime.clock)
         assert (source.etag is None) == (store is None)
         act = opened.runtime.act(REALM, "system")
         return await opened.runtime.write(lambda tx: tasks.start(tx, act, body(), source, "role"))

@@ -65,7 +65,7 @@ async def start_thing_registration_task(runtime: Runtime, act: Act, params: Para
     body = params["templateBody"]
     register.read_template(body)
     bucket, key = params["inputFileBucket"], params["inputFileKey"]
-    source = await asyncio.to_thread(input_file.look, runtime.config, bucket, key, runtime.clock)
+    source = await asyncio.to_thread(input_file.look, runtime.config, act.realm.account, bucket, key, runtime.clock)
     return lambda tx: {"taskId": tasks.start(tx, act, body, source, params["roleArn"]).id}
 
 

@@ -1,7 +1,8 @@
 """Buckets: folders of the server that input files come from.
 
 A bucket and the parts of a key are each one plain name, opened one after the other and never through a symbolic link,
-so that no name leads out of the folder of buckets.
+so that no name leads out of the folder of buckets. Below it, a folder named like an account has that account's own
+buckets; the others are everybody's.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from fleetgate.errors import InvalidRequest
 from fleetgate.registry.tasks import Input
 
 _BUCKET: Final = re.compile(r"[a-zA-Z0-9._-]{3,256}")
+_ACCOUNT: Final = re.compile(r"[0-9]{12}")
 _PART: Final = re.compile(r"[a-zA-Z0-9!_.*'()-]+")
 _LONGEST_KEY: Final = 1024
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -28,9 +30,16 @@ def root(config: Config) -> Path:
     return config.bulk.buckets or config.server.data_dir / "buckets"
 
 
+def of_account(folder: Path, account: str, bucket: str) -> Path:
+    """The folder that has *bucket* for *account*: its own, or else everybody's *folder*."""
+    own = folder / account
+    return own if is_there(own, bucket) else folder
+
+
 def is_there(folder: Path, bucket: str) -> bool:
     """Is there a bucket of that name, usable or not?"""
-    return _BUCKET.fullmatch(bucket) is not None and bucket.strip(".") != "" and os.path.lexists(folder / bucket)
+    named = _BUCKET.fullmatch(bucket) is not None and bucket.strip(".") != "" and not _ACCOUNT.fullmatch(bucket)
+    return named and os.path.lexists(folder / bucket)
 
 
 def look(folder: Path, bucket: str, key: str) -> Input:
@@ -79,6 +88,8 @@ def _opened(folder: Path, bucket: str, key: str) -> BinaryIO:
 
 
 def _names(bucket: str, key: str) -> list[str]:
+    if _ACCOUNT.fullmatch(bucket):
+        raise InvalidRequest(f"The bucket name {bucket} is an account's: name a bucket of that account's folder.")
     if not _BUCKET.fullmatch(bucket) or bucket.strip(".") == "":
         raise InvalidRequest(f"The bucket name {bucket!r} does not match {_BUCKET.pattern}.")
     parts = key.split("/")

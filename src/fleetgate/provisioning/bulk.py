@@ -111,7 +111,9 @@ async def work(runtime: Runtime, task: Task, runner: str, watch: Watch = lambda 
     """
     try:
         document = register.read_template(task.template_body)
-        with await asyncio.to_thread(input_file.reopen, runtime.config, task.input, runtime.clock) as file:
+        with await asyncio.to_thread(
+            input_file.reopen, runtime.config, task.realm.account, task.input, runtime.clock
+        ) as file:
             current: Task | None = task
             while current is not None and current.ended_at is None:
                 watch(current)

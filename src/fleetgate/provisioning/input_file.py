@@ -16,18 +16,18 @@ from fleetgate.provisioning import s3
 from fleetgate.registry.tasks import Input
 
 
-def look(config: Config, bucket: str, key: str, clock: Callable[[], int]) -> Input:
-    """The file as it is now. Blocks. Raises InvalidRequest: it cannot be read; Unavailable: not now."""
-    folder = folders.root(config)
+def look(config: Config, account: str, bucket: str, key: str, clock: Callable[[], int]) -> Input:
+    """The file as it is now, for *account*. Blocks. Raises InvalidRequest: it cannot be read; Unavailable: not now."""
+    folder = folders.of_account(folders.root(config), account, bucket)
     if config.s3.credentials_file is None or folders.is_there(folder, bucket):
         return folders.look(folder, bucket, key)
     return s3.look(config.s3, bucket, key, clock)
 
 
-def reopen(config: Config, source: Input, clock: Callable[[], int]) -> BinaryIO | s3.Object:
+def reopen(config: Config, account: str, source: Input, clock: Callable[[], int]) -> BinaryIO | s3.Object:
     """The file that *source* describes. Blocks. Raises as `look`, and InvalidRequest when it was changed since."""
     if source.etag is None:
-        return folders.reopen(folders.root(config), source)
+        return folders.reopen(folders.of_account(folders.root(config), account, source.bucket), source)
     if config.s3.credentials_file is None:
         raise InvalidRequest(
             f"{source.key} is in S3 bucket {source.bucket}, and this server has no access to S3 any more "

@@ -79,10 +79,10 @@ def put(house: Installed, realm: Realm) -> Put:
     """Put a file into the account's bucket; what names it in a request."""
 
     def made(text: str) -> dict[str, str]:
-        folder = bucket.root(house.runtime.config) / realm.account / "inputs"
+        folder = bucket.root(house.runtime.config) / f"of-{realm.account}" / "inputs"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "lamps.json").write_text(text)
-        return {"inputFileBucket": realm.account, "inputFileKey": "inputs/lamps.json", "roleArn": ROLE}
+        return {"inputFileBucket": f"of-{realm.account}", "inputFileKey": "inputs/lamps.json", "roleArn": ROLE}
 
     return made
 

@@ -114,3 +114,16 @@ def test_where_buckets_are() -> None:
     at = config.load(None, {"server.data_dir": "/data"})
     assert bucket.root(at) == Path("/data/buckets")
     assert bucket.root(config.load(None, {"bulk.buckets": "/inputs"})) == Path("/inputs")
+
+
+def test_an_account_has_buckets_of_its_own(folder: Path) -> None:
+    own = folder / "123456789012" / "secret"
+    own.mkdir(parents=True)
+    (own / "lamps.json").write_text("{}")
+    assert bucket.of_account(folder, "123456789012", "secret") == folder / "123456789012"
+    assert bucket.of_account(folder, "210987654321", "secret") == folder
+    assert bucket.of_account(folder, "123456789012", "factory") == folder
+    with pytest.raises(InvalidRequest, match="no file"):
+        bucket.look(folder, "secret", "lamps.json")
+    with pytest.raises(InvalidRequest, match="is an account's"):
+        bucket.look(folder, "123456789012", "secret/lamps.json")
