@@ -258,11 +258,11 @@ def templates(iot: Any) -> None:
 def registration(iot: Any, account: Account) -> None:
     answer = iot.register_thing(templateBody=BODY, parameters={"Serial": "one"})
     assert answer["resourceArns"] == {"thing": account.realm.arn("thing", "one")}
-    bucket = account.live.folder.parent / "data" / "buckets" / account.realm.account
+    bucket = account.live.folder.parent / "data" / "buckets" / account.realm.account / "factory"
     bucket.mkdir(parents=True)
     (bucket / "lamps.json").write_text('{"Serial": "two"}\n{"Serial": "no spaces"}\n')
     task = iot.start_thing_registration_task(
-        templateBody=BODY, inputFileBucket=account.realm.account, inputFileKey="lamps.json", roleArn=ROLE
+        templateBody=BODY, inputFileBucket="factory", inputFileKey="lamps.json", roleArn=ROLE
     )["taskId"]
     iot.stop_thing_registration_task(taskId=task)
     described = ended(iot, task)
