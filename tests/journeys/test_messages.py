@@ -104,6 +104,7 @@ def test_publish(data: Any, listener: Device, name: str) -> None:
         ({"topic": "a", "responseTopic": "#"}, "responseTopic"),
         ({"topic": "a", "messageExpiry": 0}, "messageExpiry"),
         ({"topic": "a", "userProperties": '{"a": 1}'}, "userProperties"),
+        ({"topic": "a", "userProperties": "[" * 5000}, "userProperties"),
         ({"topic": "a", "userProperties": '[{"a": "\\ud800"}]'}, "userProperties"),
         ({"topic": "a", "qos": 2}, "qos"),
     ],

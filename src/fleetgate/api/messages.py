@@ -132,7 +132,7 @@ def _properties(params: Params, problems: list[str]) -> Properties:
     if (pairs := params.get("userProperties")) is not None:
         try:
             found["user_property"] = tuple(_pairs(pairs))
-        except ValueError:
+        except (ValueError, RecursionError):
             problems.append('userProperties must be a JSON array of objects of text: [{"name": "value"}].')
     return found
 
