@@ -46,6 +46,8 @@ BEAT_SECONDS: Final = 1.0
 ANSWER_SECONDS: Final = 2.0
 """How long a client that connects waits for the other nodes to let go of it."""
 _KEPT: Final = 2 * nodes.SILENCE
+# Between a summons and the moment when whoever sent it has written down that the client's session is there.
+_ASKED_FOR: Final = 5_000
 # A node that comes back does not hear of clients that came and went meanwhile.
 _ASK_SECONDS: Final = int(ANSWER_SECONDS) + 1
 
@@ -82,6 +84,7 @@ class Nodes:
         self._asked: dict[int, _Coming] = {}
         self._coming: dict[tuple[Realm, str], list[_Coming]] = {}
         self._count = 0
+        self._asked_for: dict[tuple[Realm, str], int] = {}  # by other nodes, and when, the longest ago first
         self._recent = Recent(courier.now, _KEPT)
         self._beaten = 0
         here = f"{PREFIX}/nodes/{broker.node}"
@@ -144,8 +147,20 @@ class Nodes:
         log.warning("this node was silent for too long", sessions_let_go=count)
 
     async def _adopt(self) -> None:
-        for realm, client_id in await self._recorder.adopt(self._courier.switchboard):
+        async for realm, client_id in self._recorder.adopt(self._courier.switchboard, self._was_asked_for):
             self._say_again(realm, client_id, self._courier.now() - _KEPT)
+
+    def _was_asked_for(self, realm: Realm, client_id: str) -> bool:
+        """The client connects to another node, which may not have written down yet that it keeps the session."""
+        at = self._asked_for.get((realm, client_id))
+        return at is not None and self._courier.now() - at < _ASKED_FOR
+
+    def _note_asked(self, realm: Realm, client_id: str) -> None:
+        now, asked = self._courier.now(), self._asked_for
+        asked.pop((realm, client_id), None)
+        asked[realm, client_id] = now
+        while now - next(iter(asked.values())) >= _ASKED_FOR:
+            del asked[next(iter(asked))]
 
     def _say_again(self, realm: Realm, client_id: str, since: int) -> None:
         for said in self._recent.since(realm, since):
@@ -244,6 +259,7 @@ class Nodes:
 
     async def _let_go(self, ask: dict[str, Any]) -> None:
         summons = Summons.parse(ask)
+        self._note_asked(summons.realm, summons.client_id)
         allowed = self._courier.may_displace(summons)
         for coming in self._coming.get((summons.realm, summons.client_id), ()):
             # Of two nodes that asked before they heard of the other, both come to the same; otherwise the later one has

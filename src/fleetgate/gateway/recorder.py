@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -46,6 +47,7 @@ class Recorder:
         self._forgotten = 0  # how often
         self._next: asyncio.Future[None] | None = None  # when all that waits now is written
         self._writing: asyncio.Task[None] | None = None
+        self._orphans: list[tuple[Realm, str]] = []  # sessions that are to be kept here, and are not here yet
 
     def add(self, realm: Realm, change: Change) -> None:
         self._waiting.append((realm, change))
@@ -180,16 +182,27 @@ class Recorder:
         self.add(realm, journal.SessionEnded(client_id))
         return None
 
-    async def adopt(self, switchboard: Callable[[Realm], Switchboard[Any]]) -> list[tuple[Realm, str]]:
-        """Keep the sessions of nodes that are dead. Which those are. Raises Unavailable."""
-        now = self._clock()
-        if not await self._database.glance(lambda tx: sessions.orphaned(tx, self._node, now)):
-            return []
-        adopted = await self._database.write(lambda tx: sessions.adopt(tx, self._node, now))
-        for realm, client_id in adopted:
-            await self.fetch(realm, client_id, switchboard(realm), goes_on=True)
-        log.info("sessions of dead nodes adopted", count=len(adopted))
-        return adopted
+    async def adopt(
+        self, switchboard: Callable[[Realm], Switchboard[Any]], spared: Callable[[Realm, str], bool]
+    ) -> AsyncIterator[tuple[Realm, str]]:
+        """Keep the sessions of nodes that are dead: which those are, each at the moment when it is here. Those that are
+        *spared* connect to another node right now, which keeps them. Raises Unavailable, and goes on where it stopped
+        when it is called again.
+        """
+        now, node = self._clock(), self._node
+        some = self._orphans or await self._database.glance(lambda tx: sessions.orphaned(tx, node, now))
+        if some and not self._orphans:
+            self._orphans += await self._database.write(lambda tx: sessions.adopt(tx, node, now, spared))
+            log.info("sessions of dead nodes adopted", count=len(self._orphans))
+        while self._orphans:
+            realm, client_id = self._orphans[-1]
+            find = partial(sessions.find, realm=realm, client_id=client_id)
+            kept, here = await self._database.glance(find), switchboard(realm)
+            self._orphans.pop()
+            if kept is None or kept.node != node or here.session(client_id) is not None or spared(realm, client_id):
+                continue
+            self._put_back(kept, here)
+            yield realm, client_id
 
     async def kept_here(self) -> set[tuple[str, str]]:
         """(realm, client id) of the sessions that are written down as kept by this node. Raises Unavailable."""

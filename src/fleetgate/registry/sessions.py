@@ -7,6 +7,7 @@ are milliseconds UTC. Writing twice is the same as writing once; what belongs to
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Final
@@ -162,9 +163,11 @@ def find(tx: Tx, realm: Realm, client_id: str) -> Stored | None:
     return found[0] if found else None
 
 
-def adopt(tx: Tx, node: str, now: int) -> list[tuple[Realm, str]]:
-    """*node* keeps the sessions of nodes that are dead from now on. Which those are: realm and client id."""
-    found = orphaned(tx, node, now, _MOST_ADOPTED)
+def adopt(tx: Tx, node: str, now: int, spared: Callable[[Realm, str], bool]) -> list[tuple[Realm, str]]:
+    """*node* keeps the sessions of nodes that are dead from now on, but for those that are *spared*. Which those are:
+    realm and client id.
+    """
+    found = [each for each in orphaned(tx, node, now, _MOST_ADOPTED) if not spared(*each)]
     for realm, client_id in found:
         tx.run(
             "UPDATE mqtt_sessions SET node = :node WHERE realm = :realm AND client_id = :client",

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TypeVar
 
+import pytest
 from tests.server import REALM
 from tests.unit.gateway.callers import ALL, Caller, Hall
 
@@ -14,7 +15,7 @@ from fleetgate.errors import Unavailable
 from fleetgate.gateway.courier import Courier
 from fleetgate.gateway.recorder import Recorder, compact, pack, unpack
 from fleetgate.names import Realm
-from fleetgate.registry import retained, sessions
+from fleetgate.registry import nodes, retained, sessions
 from fleetgate.wire.mqtt import journal
 from fleetgate.wire.mqtt.packets import (
     V5,
@@ -238,3 +239,47 @@ async def test_retained_messages_whose_time_is_over_are_swept(hall: Hall) -> Non
     await hall.courier.close(1)
     assert hall.courier.retained_topics(REALM) == []
     assert await hall.runtime.database.read(retained.stored) == []
+
+
+class Gone(Watched):
+    """Reads fail, too."""
+
+    async def glance(self, work: Callable[[Tx], T]) -> T:
+        if self.away:
+            raise Unavailable("away")
+        return await super().glance(work)
+
+
+async def test_the_sessions_of_the_dead_are_taken_over_though_the_database_fails_and_but_for_those_that_connect(
+    hall: Hall,
+) -> None:
+    watched, clock = Gone(hall.runtime.database), hall.runtime.clock
+    hall.courier = Courier(hall.rules, clock, Recorder(watched, clock, clock, "dead"))
+    names = {"a", "b", "c", "asked-for"}
+    for name in names:
+        (await subscribed(hall, name)).leave()
+    await hall.courier.close(5)
+    recorder, spared, found = Recorder(watched, clock, clock, "here"), {"asked-for"}, list[str]()
+    here = Courier(hall.rules, clock, recorder)
+
+    async def adopt() -> None:
+        async for _, client_id in recorder.adopt(here.switchboard, lambda realm, client_id: client_id in spared):
+            assert here.switchboard(REALM).session(client_id) is not None
+            found.append(client_id)
+            watched.away = len(found) == 1
+
+    with pytest.raises(Unavailable):
+        await adopt()
+    watched.away = False
+    elsewhere, later = sorted(names - spared - set(found))  # where the first one went is not ours to say
+    stored = await watched.read(lambda tx: sessions.find(tx, REALM, elsewhere))
+    assert stored is not None
+    await watched.write(lambda tx: sessions.keep(tx, REALM, stored.session, "third"))
+    await adopt()
+    assert found[1:] == [later]
+    assert [here.switchboard(REALM).session(name) for name in (elsewhere, "asked-for")] == [None, None]
+    spared.clear()
+    await watched.write(lambda tx: nodes.beat(tx, "3", "third", clock()))
+    await adopt()
+    assert found[2:] == ["asked-for"]
+    await here.close(5)

@@ -85,6 +85,14 @@ def test_the_sessions_of_the_dead_are_adopted(tx: Tx, realm: Realm) -> None:
     nodes.beat(tx, "2", "west", now)
     nodes.beat(tx, "3", "north", now - nodes.SILENCE)
     assert len(sessions.orphaned(tx, "east", now)) == 1
-    assert sorted(sessions.adopt(tx, "east", now)) == [(realm, "c"), (realm, "d")]
-    assert sessions.adopt(tx, "west", now) == sessions.orphaned(tx, "west", now) == []
+
+    def spared(of: Realm, name: str) -> bool:
+        return (of, name) == (realm, "c")
+
+    def nobody(of: Realm, name: str) -> bool:
+        return False
+
+    assert sessions.adopt(tx, "east", now, spared) == [(realm, "d")]
+    assert sessions.adopt(tx, "east", now, nobody) == [(realm, "c")]
+    assert sessions.adopt(tx, "west", now, nobody) == sessions.orphaned(tx, "west", now) == []
     assert sessions.kept_by(tx, "east") == {(str(realm), name) for name in "acd"}
