@@ -152,6 +152,8 @@ class TopicRules:
         """*publish* is what a republished message goes through. *parent*: whether `a/#` selects `a`."""
         self._runtime, self._publish, self._parent = runtime, publish, parent
         self._rules: dict[Realm, _Rules] = {}
+        self._looks = 0
+        self._seen: dict[Realm, int] = {}  # which look its rules are from
         self._tasks: set[asyncio.Task[None]] = set()
         self._chain: _Chain | None = None
 
@@ -185,7 +187,12 @@ class TopicRules:
                 return
 
     async def _reload(self, realm: Realm) -> None:
+        self._looks += 1
+        look = self._looks
         found = await self._runtime.database.read(lambda tx: topic_rules.running(tx, realm))
+        if look < self._seen.get(realm, 0):  # a later look was quicker
+            return
+        self._seen[realm] = look
         rules = [rule for rule in map(_prepared, found) if rule is not None]
         if rules:
             self._rules[realm] = _Rules(rules, self._parent)
