@@ -125,7 +125,7 @@ def _problems(configuration: Configuration, index: Index) -> Iterator[str]:
         yield "thingConnectivityIndexingMode STATUS needs a thingIndexingMode other than OFF."
     if len(custom) > MOST_CUSTOM_FIELDS:
         yield f"{index.name} can have {MOST_CUSTOM_FIELDS} custom fields, not {len(custom)}."
-    if len(configuration.custom(index)) < len(custom):
+    if len({each.get("name") for each in custom}) < len(custom):
         yield f"The custom fields of {index.name} name a field twice."
     shadow = given.get("thingIndexingMode") == "REGISTRY_AND_SHADOW"
     for each in custom:

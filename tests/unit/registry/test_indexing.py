@@ -106,3 +106,9 @@ def test_numbers_of_rows_from_before(tx: Tx, act: Act, realm: Realm) -> None:
     assert steps == 4
     assert [row["name"] for row in search.page(tx, realm, parse("attributes.n>4")).items] == ["t5", "t6"]
     assert indexing.unnumbered(tx, realm) == []
+
+
+@pytest.mark.parametrize("field", [{}, {"name": "attributes.a"}, {"type": "String"}])
+def test_a_field_that_is_not_whole(tx: Tx, act: Act, field: dict[str, str]) -> None:
+    with pytest.raises(InvalidRequest, match="has a name and a type"):
+        indexing.update(tx, act, {**ON, "customFields": [field]})
