@@ -74,10 +74,7 @@ def pytest(report: Path) -> Step:
 
 
 def coverage() -> Step:
-    """Enough lines and branches were run (`fail_under`), those in processes that outlived the tests' own included."""
-    late = [path.name for path in ROOT.glob(".coverage.*")]
-    if late:
-        run("coverage of processes", ["coverage", "combine", "--append", "--quiet", *late])
+    """Enough lines and branches were run (`fail_under`) in the tests' own processes."""
     return run("coverage", ["coverage", "report"])
 
 

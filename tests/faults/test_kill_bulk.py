@@ -25,7 +25,7 @@ from fleetgate.registry import tasks
 from fleetgate.registry.tasks import Report, Status, Task
 from fleetgate.works import database_address, works
 
-LINES = {"sqlite": 5_000, "postgres": 1_000, "s3": 500}
+LINES = {"sqlite": 3_000, "postgres": 600, "s3": 300}
 KILLS = 3
 SEED = 20_260_401
 EVERY_TENTH = "nonsense"
