@@ -26,7 +26,7 @@ from fleetgate.registry.tasks import Report, Status, Task
 from fleetgate.works import database_address, works
 
 LINES = {"sqlite": 3_000, "postgres": 600, "s3": 300}
-KILLS = 3
+KILLS = 2
 SEED = 20_260_401
 EVERY_TENTH = "nonsense"
 
