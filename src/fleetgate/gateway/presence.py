@@ -25,12 +25,12 @@ MOST_AWAY: Final = 100_000
 _Key = tuple[Realm, str]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Stay:
     """One connection's part in its events."""
 
-    session: str
     version: int
+    session: str = ""
 
 
 class Presence:
@@ -48,8 +48,7 @@ class Presence:
         self._forget()
         self._away.pop(key, None)
         self._versions[key] = version = self._versions.get(key, -1) + 1
-        act = self._runtime.act(visit.realm, "system")
-        self._stays[visit] = _Stay(act.request_id, version)
+        self._stays[visit] = _Stay(version)
         self._tell(visit, "presence", "connected", ipAddress=visit.address, versionNumber=version)
 
     def disconnected(self, visit: Visit, why: Departure) -> None:
@@ -83,11 +82,16 @@ class Presence:
             "clientId": visit.client_id,
             "timestamp": self._runtime.clock(),
             "eventType": event,
-            "sessionIdentifier": stay.session,
+            "sessionIdentifier": self._session(visit, stay),
             "principalIdentifier": visit.principal.identifier,
             **more,
         }
         self._publish(visit.realm, Publish(topic, json.dumps(told).encode(), QoS.AT_LEAST_ONCE))
+
+    def _session(self, visit: Visit, stay: _Stay) -> str:
+        """Made when somebody is told of it: mostly nobody is."""
+        stay.session = stay.session or self._runtime.act(visit.realm, "system").request_id
+        return stay.session
 
     def _forget(self) -> None:
         now = self._runtime.clock()
