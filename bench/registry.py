@@ -56,7 +56,8 @@ def _search(text: Callable[[random.Random, int], str], *, deep: bool = False) ->
             if deep:
                 row = things.find(tx, REALM, fleet.name(count // 2))
                 assert row is not None
-                after = json.dumps([0, 0, [row.name.lower(), row.name]])
+                first = search.branches(tx, REALM, query)[0]  # as a token from the page before names it
+                after = json.dumps([first.seal, 0, [row.name.lower(), row.name]])
             page = search.page(tx, REALM, query, after)
             return search.groups_of(tx, REALM, [each["name"] for each in page.items])
 
