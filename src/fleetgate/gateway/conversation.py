@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Iterator
 
 import structlog
@@ -24,7 +25,7 @@ _MOST_WAITING = 256 * 1024
 _COMPANY_SECONDS = 0.05
 
 
-class Conversation(asyncio.Protocol):
+class Conversation(asyncio.Protocol, ABC):
     """Bytes come in and go out through the plaintext transport of the listener or of a WebSocket; the protocol's own
     rules are `wire.mqtt`'s. Packets are taken one by one, and while one waits for the database or a hook the next stay
     unread.
@@ -44,13 +45,13 @@ class Conversation(asyncio.Protocol):
         self._over = False
         self._ending: Reason | None = None  # why it is over, where this end said so
 
+    @abstractmethod
     def _take(self, packet: Packet) -> Awaitable[None] | None:
         """What *packet* means; something to wait for, where it cannot be done at once. May raise ProtocolError."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _left(self) -> None:
         """The transport is gone; called once."""
-        raise NotImplementedError
 
     # -- the transport -----------------------------------------------------------------------------------------------
 
